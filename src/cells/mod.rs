@@ -1,0 +1,1 @@
+//! Cells off the shelf.

@@ -1,0 +1,292 @@
+//! The recurrence.
+
+use crate::scalar::{Isa, Lanes, Param, Parameter, Real, Scalar};
+
+/// Which entries of the Jacobian `∂f/∂x` of a step can differ from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Structure {
+    /// Any: `n × n` entries.
+    Dense,
+    /// Each component depends on itself alone: `n` entries.
+    Diagonal,
+    /// `size × size` blocks, `n / size` of them. Block `q` couples the components
+    /// `q, q + n/size, q + 2n/size, …` where `interleaved` (an LSTM's `h` then `c`), and
+    /// `q·size, …, q·size + size − 1` where not.
+    Blocks {
+        /// Components of one block; divides `n`.
+        size: usize,
+        /// Whether a block's components lie `n / size` apart instead of side by side.
+        interleaved: bool,
+    },
+}
+
+impl Structure {
+    /// Components in one block: `n`, 1 or `size`.
+    pub fn block_size(self, state_dim: usize) -> usize {
+        match self {
+            Structure::Dense => state_dim,
+            Structure::Diagonal => 1,
+            Structure::Blocks { size, .. } => size,
+        }
+    }
+
+    /// Entries of the Jacobian in compact form: blocks one after the other, each row-major.
+    pub fn entries(self, state_dim: usize) -> usize {
+        state_dim * self.block_size(state_dim)
+    }
+
+    /// The state's component that is `row` of block `block`.
+    #[inline(always)]
+    pub fn component(self, state_dim: usize, block: usize, row: usize) -> usize {
+        match self {
+            Structure::Dense => row,
+            Structure::Diagonal => block,
+            Structure::Blocks { size, interleaved: true } => block + row * (state_dim / size),
+            Structure::Blocks { size, interleaved: false } => block * size + row,
+        }
+    }
+}
+
+/// A nonlinear recurrence `x_t = f(x_{t−1}, u_t; θ)`.
+///
+/// State `x` of length `n` = [`state_dim`](Self::state_dim), input `u` of length `m` =
+/// [`input_dim`](Self::input_dim), parameters θ as one flat slice.
+///
+/// [`step`](Self::step) is generic over its [`Scalar`]: the same text runs one number at a time, on
+/// SIMD lanes over time, and on dual numbers for derivatives. Mark it, and every helper it
+/// calls, `#[inline(always)]`: a function left out of line is compiled without the machine's vector
+/// instructions.
+///
+/// # Example
+/// ```
+/// use deer_solver::{Dynamics, scalar::{Param, Scalar}};
+///
+/// /// A leaky integrator with a saturating input: x' = a·x + tanh(u).
+/// struct Leaky { theta: [f64; 1] }
+///
+/// impl Dynamics for Leaky {
+///     type Real = f64;
+///     fn state_dim(&self) -> usize { 1 }
+///     fn input_dim(&self) -> usize { 1 }
+///     fn params(&self) -> &[f64] { &self.theta }
+///     #[inline(always)]
+///     fn step<S: Scalar<Real = f64>>(&self, p: &[Param<S>], x: &[S], u: &[S], next: &mut [S]) {
+///         next[0] = x[0] * p[0] + u[0].tanh();
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a recurrence",
+    note = "implement `Dynamics` for it: `state_dim` and a generic `step`"
+)]
+pub trait Dynamics: Sync {
+    /// The precision: `f32` or `f64`.
+    type Real: Real;
+
+    /// Length `n` of the state.
+    fn state_dim(&self) -> usize;
+
+    /// Length `m` of one step's input.
+    fn input_dim(&self) -> usize {
+        0
+    }
+
+    /// The parameters θ that derivatives are taken with respect to.
+    fn params(&self) -> &[Self::Real] {
+        &[]
+    }
+
+    /// Extra entries at the end of `next` that a step may use as its own workspace. What they
+    /// hold at the start of a step is unspecified.
+    fn scratch_dim(&self) -> usize {
+        0
+    }
+
+    /// One step: reads `params`, `x` `[n]` and `u` `[m]`, writes all of `next[..n]`.
+    ///
+    /// `next` has `n + scratch_dim` entries.
+    fn step<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+    );
+
+    /// Which entries of `∂f/∂x` can differ from zero. A wrong claim gives wrong Newton
+    /// updates, hence slow convergence, but never a wrong solution.
+    fn structure(&self) -> Structure {
+        Structure::Dense
+    }
+
+    /// A hand-written Jacobian: writes the step's value to `next` and `∂f/∂x` to `jacobian`, in the
+    /// compact form of [`structure`](Self::structure) (blocks one after the other, each row-major;
+    /// dense: `[n, n]` row-major), and returns true. The default returns false: dual numbers then
+    /// give the derivative.
+    fn jacobian<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        jacobian: &mut [S],
+    ) -> bool {
+        let _ = (params, x, u, next, jacobian);
+        false
+    }
+
+    /// A hand-written diagonal of the Jacobian: writes the step's value to `next` and
+    /// `∂f_i/∂x_i` to `diagonal` `[n]`, and returns true. The default returns false: dual numbers
+    /// then give it, at the price of the whole Jacobian.
+    fn jacobian_diagonal<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        diagonal: &mut [S],
+    ) -> bool {
+        let _ = (params, x, u, next, diagonal);
+        false
+    }
+
+    /// Runs one sequence in order: from `x` `[n]` through `inputs` `[T, m]` to `states` `[T, n]`, both
+    /// row-major, leaving the last state in `x`. `steps` is `T`.
+    ///
+    /// The default calls [`step`](Self::step) on single numbers. A cell whose step is wide may
+    /// vectorise inside the step here; the result must be the same to rounding.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        x: &mut [Self::Real],
+        inputs: &[Self::Real],
+        states: &mut [Self::Real],
+        steps: usize,
+    ) {
+        step_in_order::<Self, I>(self, x, inputs, states, steps);
+    }
+}
+
+/// [`Dynamics::run_in_order`] by `step` on single numbers with the instructions of `I`.
+#[inline(always)]
+pub(crate) fn step_in_order<D: Dynamics + ?Sized, I: Isa>(
+    dynamics: &D,
+    x: &mut [D::Real],
+    inputs: &[D::Real],
+    states: &mut [D::Real],
+    steps: usize,
+) {
+    type One<D, I> = Lanes<<D as Dynamics>::Real, <I as Isa>::Single, 1>;
+    let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
+    let params = Parameter::from_slice(dynamics.params());
+    let zero = One::<D, I>::from_f64(0.0);
+    let mut current: Vec<_> = x.iter().map(|&v| One::<D, I>::constant(v)).collect();
+    let mut u = vec![zero; m];
+    let mut next = vec![zero; n + dynamics.scratch_dim()];
+    for t in 0..steps {
+        for (u, &v) in u.iter_mut().zip(&inputs[t * m..]) {
+            *u = One::<D, I>::constant(v);
+        }
+        dynamics.step(params, &current, &u, &mut next);
+        current.copy_from_slice(&next[..n]);
+        for (state, v) in states[t * n..(t + 1) * n].iter_mut().zip(&current) {
+            *state = v.lane(0);
+        }
+    }
+    for (x, v) in x.iter_mut().zip(&current) {
+        *x = v.lane(0);
+    }
+}
+
+impl<D: Dynamics> Dynamics for &D {
+    type Real = D::Real;
+    fn state_dim(&self) -> usize {
+        D::state_dim(self)
+    }
+    fn input_dim(&self) -> usize {
+        D::input_dim(self)
+    }
+    fn params(&self) -> &[Self::Real] {
+        D::params(self)
+    }
+    fn scratch_dim(&self) -> usize {
+        D::scratch_dim(self)
+    }
+    #[inline(always)]
+    fn step<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+    ) {
+        D::step(self, params, x, u, next)
+    }
+    fn structure(&self) -> Structure {
+        D::structure(self)
+    }
+    #[inline(always)]
+    fn jacobian<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        jacobian: &mut [S],
+    ) -> bool {
+        D::jacobian(self, params, x, u, next, jacobian)
+    }
+    #[inline(always)]
+    fn jacobian_diagonal<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        diagonal: &mut [S],
+    ) -> bool {
+        D::jacobian_diagonal(self, params, x, u, next, diagonal)
+    }
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        x: &mut [Self::Real],
+        inputs: &[Self::Real],
+        states: &mut [Self::Real],
+        steps: usize,
+    ) {
+        D::run_in_order::<I>(self, x, inputs, states, steps)
+    }
+}
+
+/// What a [`Problem`](crate::Problem) can be made of: every [`Dynamics`]. Sealed.
+pub trait Recurrence: sealed::Sealed + Sync {
+    /// The precision: `f32` or `f64`.
+    type Real: Real;
+    /// Length of the state.
+    fn state_dim(&self) -> usize;
+    /// Length of one step's input.
+    fn input_dim(&self) -> usize;
+    /// The parameters θ.
+    fn params(&self) -> &[Self::Real];
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<D: super::Dynamics> Sealed for D {}
+}
+
+impl<D: Dynamics> Recurrence for D {
+    type Real = <D as Dynamics>::Real;
+    fn state_dim(&self) -> usize {
+        Dynamics::state_dim(self)
+    }
+    fn input_dim(&self) -> usize {
+        Dynamics::input_dim(self)
+    }
+    fn params(&self) -> &[Self::Real] {
+        Dynamics::params(self)
+    }
+}

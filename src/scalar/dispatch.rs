@@ -1,0 +1,140 @@
+//! Instruction sets, and the one place where a kernel is compiled for each and chosen at run time.
+
+use super::sealed::Sealed;
+use super::vector::{Array, Vector};
+use std::fmt::Debug;
+
+/// An instruction set that kernels are compiled for. Sealed.
+///
+/// A type of this trait exists inside a kernel only, where [`dispatch`] has checked that the
+/// machine has the instructions.
+pub trait Isa: Sealed + Copy + Debug + Send + Sync + 'static {
+    /// A vector of `f32`.
+    #[doc(hidden)]
+    type F32: Vector<Real = f32>;
+    /// A vector of `f64`.
+    #[doc(hidden)]
+    type F64: Vector<Real = f64>;
+    /// The same arithmetic, one number at a time.
+    #[doc(hidden)]
+    type Single: Isa;
+}
+
+/// The instruction sets of the CPU backend, in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum InstructionSet {
+    /// 128-bit vectors in plain Rust, for any machine.
+    Portable,
+    /// x86-64's baseline: 128-bit vectors.
+    Sse2,
+    /// 256-bit vectors with fused multiply-add.
+    Avx2,
+    /// 512-bit vectors.
+    Avx512,
+}
+
+impl InstructionSet {
+    /// Every set that this machine can run.
+    pub fn available() -> Vec<Self> {
+        [Self::Portable, Self::Sse2, Self::Avx2, Self::Avx512]
+            .into_iter()
+            .filter(|set| set.is_available())
+            .collect()
+    }
+
+    /// The best set of this machine.
+    pub fn detect() -> Self {
+        [Self::Avx512, Self::Avx2, Self::Sse2]
+            .into_iter()
+            .find(|set| set.is_available())
+            .unwrap_or(Self::Portable)
+    }
+
+    /// Whether this machine can run it.
+    #[cfg(target_arch = "x86_64")]
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Portable | Self::Sse2 => true,
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx512 => {
+                Self::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
+            }
+        }
+    }
+
+    /// Whether this machine can run it.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn is_available(self) -> bool {
+        self == Self::Portable
+    }
+}
+
+/// Code that is compiled once for each instruction set.
+///
+/// `run` and everything it calls down to the arithmetic is `#[inline(always)]`: a function
+/// left out of line is compiled without the instructions.
+pub(crate) trait Kernel {
+    type Output;
+    fn run<I: Isa>(self) -> Self::Output;
+}
+
+/// Vectors of 128 bits in plain Rust.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portable;
+impl Sealed for Portable {}
+impl Isa for Portable {
+    type F32 = Array<f32, 4, false>;
+    type F64 = Array<f64, 2, false>;
+    type Single = One<false>;
+}
+
+/// One number at a time, with fused multiply-add or without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct One<const FMA: bool>;
+impl<const FMA: bool> Sealed for One<FMA> {}
+impl<const FMA: bool> Isa for One<FMA> {
+    type F32 = Array<f32, 1, FMA>;
+    type F64 = Array<f64, 1, FMA>;
+    type Single = Self;
+}
+
+/// Runs `kernel` with the instructions of `set`, or of the best set below it that the machine has.
+#[inline]
+pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use super::x86::{Avx2, Avx512, Sse2};
+
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+        fn avx512<K: Kernel>(kernel: K) -> K::Output {
+            kernel.run::<Avx512>()
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<K: Kernel>(kernel: K) -> K::Output {
+            kernel.run::<Avx2>()
+        }
+
+        match set {
+            // SAFETY: is_available has just found these features on this machine.
+            InstructionSet::Avx512 if set.is_available() => unsafe { avx512(kernel) },
+            InstructionSet::Avx2 | InstructionSet::Avx512
+                if InstructionSet::Avx2.is_available() =>
+            {
+                // SAFETY: is_available has just found these features on this machine.
+                unsafe { avx2(kernel) }
+            }
+            InstructionSet::Portable => kernel.run::<Portable>(),
+            _ => kernel.run::<Sse2>(),
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = set;
+        kernel.run::<Portable>()
+    }
+}

@@ -1,0 +1,161 @@
+//! The same step in many blocks of time at once.
+
+use super::ops::assign_and_sum;
+use super::sealed::Sealed;
+use super::vector::Vector;
+use super::{Isa, Parameter, Real, Scalar, math};
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// `K` SIMD vectors of `R`, every lane of which is another block of time (or another
+/// sequence of a batch).
+///
+/// Two vectors at a time give each dependent instruction an independent neighbour, which
+/// hides its latency.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Lanes<R: Real, I: Isa, const K: usize>([R::Vector<I>; K]);
+
+impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
+    /// How many lanes there are.
+    pub const LANES: usize = K * <R::Vector<I> as Vector>::WIDTH;
+
+    /// The lane `lane`.
+    #[inline(always)]
+    pub fn lane(&self, lane: usize) -> R {
+        let width = <R::Vector<I> as Vector>::WIDTH;
+        self.0[lane / width].as_slice()[lane % width]
+    }
+
+    /// Sets the lane `lane` to `x`.
+    #[inline(always)]
+    pub fn set_lane(&mut self, lane: usize, x: R) {
+        let width = <R::Vector<I> as Vector>::WIDTH;
+        self.0[lane / width].as_mut_slice()[lane % width] = x;
+    }
+
+    /// Whether `self <= bound` in every lane; false with a NaN.
+    #[inline(always)]
+    pub(crate) fn all_le(self, bound: Self) -> bool {
+        let mut all = true;
+        for k in 0..K {
+            all &= self.0[k].all_le(bound.0[k]);
+        }
+        all
+    }
+
+    #[inline(always)]
+    fn map(mut self, f: impl Fn(R::Vector<I>) -> R::Vector<I>) -> Self {
+        for k in 0..K {
+            self.0[k] = f(self.0[k]);
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn zip(mut self, other: Self, f: impl Fn(R::Vector<I>, R::Vector<I>) -> R::Vector<I>) -> Self {
+        for k in 0..K {
+            self.0[k] = f(self.0[k], other.0[k]);
+        }
+        self
+    }
+}
+
+macro_rules! operator {
+    ($($trait:ident $method:ident)*) => {$(
+        impl<R: Real, I: Isa, const K: usize> $trait for Lanes<R, I, K> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, right: Self) -> Self {
+                self.zip(right, Vector::$method)
+            }
+        }
+        impl<R: Real, I: Isa, const K: usize> $trait<R> for Lanes<R, I, K> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, right: R) -> Self {
+                self.zip(Self::constant(right), Vector::$method)
+            }
+        }
+        impl<R: Real, I: Isa, const K: usize> $trait<Parameter<R>> for Lanes<R, I, K> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, right: Parameter<R>) -> Self {
+                self.zip(Self::constant(right.0), Vector::$method)
+            }
+        }
+    )*};
+}
+operator!(Add add Sub sub Mul mul Div div);
+assign_and_sum!([R: Real, I: Isa, const K: usize] Lanes<R, I, K>, Self, R, Parameter<R>);
+
+impl<R: Real, I: Isa, const K: usize> Neg for Lanes<R, I, K> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        self.map(math::neg)
+    }
+}
+
+impl<R: Real, I: Isa, const K: usize> From<Parameter<R>> for Lanes<R, I, K> {
+    #[inline(always)]
+    fn from(p: Parameter<R>) -> Self {
+        Self::constant(p.0)
+    }
+}
+
+impl<R: Real, I: Isa, const K: usize> Sealed for Lanes<R, I, K> {}
+
+macro_rules! functions {
+    ($($name:ident)*) => {$(
+        #[inline(always)]
+        fn $name(self) -> Self {
+            self.map(math::$name)
+        }
+    )*};
+}
+macro_rules! functions_of_two {
+    ($($name:ident)*) => {$(
+        #[inline(always)]
+        fn $name(self, other: Self) -> Self {
+            self.zip(other, math::$name)
+        }
+    )*};
+}
+
+impl<R: Real, I: Isa, const K: usize> Scalar for Lanes<R, I, K> {
+    type Real = R;
+    type Coeff = R;
+
+    #[inline(always)]
+    fn constant(x: R) -> Self {
+        Self([<R::Vector<I> as Vector>::splat(x); K])
+    }
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        Self::constant(R::from_f64(x))
+    }
+    #[inline(always)]
+    fn select(mut self, bound: Self, yes: Self, no: Self) -> Self {
+        for k in 0..K {
+            self.0[k] = self.0[k].select_lt(bound.0[k], yes.0[k], no.0[k]);
+        }
+        self
+    }
+    #[inline(always)]
+    fn mul_add(mut self, a: Self, b: Self) -> Self {
+        for k in 0..K {
+            self.0[k] = self.0[k].mul_add(a.0[k], b.0[k]);
+        }
+        self
+    }
+    #[inline(always)]
+    fn mul_add_param(self, p: Parameter<R>, b: Self) -> Self {
+        self.mul_add(Self::constant(p.0), b)
+    }
+    functions!(exp exp_m1 ln ln_1p sqrt cbrt sin cos tan atan sinh cosh tanh sigmoid softplus relu abs sign recip);
+    functions_of_two!(powf atan2 hypot max min);
+    #[inline(always)]
+    fn powi(self, n: i32) -> Self {
+        self.map(|v| math::powi(v, n))
+    }
+}

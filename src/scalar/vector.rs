@@ -1,0 +1,186 @@
+//! The SIMD leaf: what a vector register can do, and its portable form.
+//!
+//! Everything above (arithmetic, elementary functions, kernels) is written once over
+//! [`Vector`]. Bit operations act on the pattern of each lane as an unsigned integer of the
+//! same width.
+
+use super::Real;
+use std::fmt::Debug;
+
+/// A register of `WIDTH` numbers.
+pub trait Vector: Copy + Debug + Send + Sync {
+    /// A lane's type.
+    type Real: Real;
+    /// Lanes in the register.
+    const WIDTH: usize;
+    /// Whether [`mul_add`](Self::mul_add) rounds once.
+    const FMA: bool;
+
+    /// `x` in every lane.
+    fn splat(x: Self::Real) -> Self;
+    /// The bit pattern `bits` (its low half for `f32`) in every lane.
+    fn splat_bits(bits: u64) -> Self;
+    /// The lanes as numbers.
+    fn as_slice(&self) -> &[Self::Real];
+    /// The lanes as numbers.
+    fn as_mut_slice(&mut self) -> &mut [Self::Real];
+
+    /// Lane-wise sum.
+    fn add(self, other: Self) -> Self;
+    /// Lane-wise difference.
+    fn sub(self, other: Self) -> Self;
+    /// Lane-wise product.
+    fn mul(self, other: Self) -> Self;
+    /// Lane-wise quotient.
+    fn div(self, other: Self) -> Self;
+    /// `self · a + b`, rounded once where [`FMA`](Self::FMA), else twice.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// Square root.
+    fn sqrt(self) -> Self;
+    /// `yes` where `self < bound`, else (NaN too) `no`.
+    fn select_lt(self, bound: Self, yes: Self, no: Self) -> Self;
+    /// `yes` where `self` is a NaN, else `no`.
+    fn select_nan(self, yes: Self, no: Self) -> Self;
+    /// Whether `self <= bound` in every lane; false with a NaN.
+    fn all_le(self, bound: Self) -> bool;
+
+    /// Bitwise and.
+    fn and(self, other: Self) -> Self;
+    /// Bitwise or.
+    fn or(self, other: Self) -> Self;
+    /// Bitwise exclusive or.
+    fn xor(self, other: Self) -> Self;
+    /// Lane-wise sum of the patterns as integers, wrapping.
+    fn add_bits(self, other: Self) -> Self;
+    /// Lane-wise difference of the patterns as integers, wrapping.
+    fn sub_bits(self, other: Self) -> Self;
+    /// Patterns shifted left.
+    fn shl<const N: i32>(self) -> Self;
+    /// Patterns shifted right, zeros from the left.
+    fn shr<const N: i32>(self) -> Self;
+}
+
+/// `N` numbers in plain Rust. `FMA` says that the code around has the instruction.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Array<R, const N: usize, const FMA: bool>([R; N]);
+
+macro_rules! array_vector {
+    ($real:ty, $bits:ty) => {
+        impl<const N: usize, const FMA: bool> Array<$real, N, FMA> {
+            #[inline(always)]
+            fn zip(mut self, other: Self, f: impl Fn($real, $real) -> $real) -> Self {
+                for i in 0..N {
+                    self.0[i] = f(self.0[i], other.0[i]);
+                }
+                self
+            }
+            #[inline(always)]
+            fn zip_bits(self, other: Self, f: impl Fn($bits, $bits) -> $bits) -> Self {
+                self.zip(other, |a, b| <$real>::from_bits(f(a.to_bits(), b.to_bits())))
+            }
+        }
+
+        impl<const N: usize, const FMA: bool> Vector for Array<$real, N, FMA> {
+            type Real = $real;
+            const WIDTH: usize = N;
+            const FMA: bool = FMA;
+
+            #[inline(always)]
+            fn splat(x: $real) -> Self {
+                Self([x; N])
+            }
+            #[inline(always)]
+            fn splat_bits(bits: u64) -> Self {
+                Self([<$real>::from_bits(bits as $bits); N])
+            }
+            #[inline(always)]
+            fn as_slice(&self) -> &[$real] {
+                &self.0
+            }
+            #[inline(always)]
+            fn as_mut_slice(&mut self) -> &mut [$real] {
+                &mut self.0
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                self.zip(other, |a, b| a + b)
+            }
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                self.zip(other, |a, b| a - b)
+            }
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                self.zip(other, |a, b| a * b)
+            }
+            #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                self.zip(other, |a, b| a / b)
+            }
+            #[inline(always)]
+            fn mul_add(mut self, a: Self, b: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = if FMA {
+                        self.0[i].mul_add(a.0[i], b.0[i])
+                    } else {
+                        self.0[i] * a.0[i] + b.0[i]
+                    };
+                }
+                self
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                Self(self.0.map(<$real>::sqrt))
+            }
+            #[inline(always)]
+            fn select_lt(self, bound: Self, mut yes: Self, no: Self) -> Self {
+                for i in 0..N {
+                    yes.0[i] = if self.0[i] < bound.0[i] { yes.0[i] } else { no.0[i] };
+                }
+                yes
+            }
+            #[inline(always)]
+            fn select_nan(self, mut yes: Self, no: Self) -> Self {
+                for i in 0..N {
+                    yes.0[i] = if self.0[i].is_nan() { yes.0[i] } else { no.0[i] };
+                }
+                yes
+            }
+            #[inline(always)]
+            fn all_le(self, bound: Self) -> bool {
+                (0..N).all(|i| self.0[i] <= bound.0[i])
+            }
+            #[inline(always)]
+            fn and(self, other: Self) -> Self {
+                self.zip_bits(other, |a, b| a & b)
+            }
+            #[inline(always)]
+            fn or(self, other: Self) -> Self {
+                self.zip_bits(other, |a, b| a | b)
+            }
+            #[inline(always)]
+            fn xor(self, other: Self) -> Self {
+                self.zip_bits(other, |a, b| a ^ b)
+            }
+            #[inline(always)]
+            fn add_bits(self, other: Self) -> Self {
+                self.zip_bits(other, <$bits>::wrapping_add)
+            }
+            #[inline(always)]
+            fn sub_bits(self, other: Self) -> Self {
+                self.zip_bits(other, <$bits>::wrapping_sub)
+            }
+            #[inline(always)]
+            fn shl<const S: i32>(self) -> Self {
+                self.zip_bits(self, |a, _| a << S)
+            }
+            #[inline(always)]
+            fn shr<const S: i32>(self) -> Self {
+                self.zip_bits(self, |a, _| a >> S)
+            }
+        }
+    };
+}
+array_vector!(f32, u32);
+array_vector!(f64, u64);
