@@ -63,7 +63,7 @@ pub trait Vector: Copy + Debug + Send + Sync {
 /// `N` numbers in plain Rust. `FMA` says that the code around has the instruction.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub struct Array<R, const N: usize, const FMA: bool>([R; N]);
+pub(crate) struct Array<R, const N: usize, const FMA: bool>([R; N]);
 
 macro_rules! array_vector {
     ($real:ty, $bits:ty) => {

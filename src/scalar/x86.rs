@@ -49,7 +49,7 @@ macro_rules! register {
         #[doc = concat!(stringify!($width), " lanes of ", stringify!($real), ".")]
         #[derive(Clone, Copy, Debug)]
         #[repr(transparent)]
-        pub struct $name($raw);
+        pub(crate) struct $name($raw);
 
         impl Vector for $name {
             type Real = $real;
