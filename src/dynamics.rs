@@ -151,7 +151,7 @@ pub trait Dynamics: Sync {
         false
     }
 
-    /// Runs one sequence in order: from `x` `[n]` through `inputs` `[T, m]` to `states` `[T, n]`, both
+    /// Runs one sequence in order with the parameters `params`: from `x` `[n]` through `inputs` `[T, m]` to `states` `[T, n]`, both
     /// row-major, leaving the last state in `x`. `steps` is `T`.
     ///
     /// The default calls [`step`](Self::step) on single numbers. A cell whose step is wide may
@@ -160,12 +160,13 @@ pub trait Dynamics: Sync {
     #[inline(always)]
     fn run_in_order<I: Isa>(
         &self,
+        params: &[Self::Real],
         x: &mut [Self::Real],
         inputs: &[Self::Real],
         states: &mut [Self::Real],
         steps: usize,
     ) {
-        step_in_order::<Self, I>(self, x, inputs, states, steps);
+        step_in_order::<Self, I>(self, params, x, inputs, states, steps);
     }
 }
 
@@ -173,6 +174,7 @@ pub trait Dynamics: Sync {
 #[inline(always)]
 pub(crate) fn step_in_order<D: Dynamics + ?Sized, I: Isa>(
     dynamics: &D,
+    params: &[D::Real],
     x: &mut [D::Real],
     inputs: &[D::Real],
     states: &mut [D::Real],
@@ -180,7 +182,7 @@ pub(crate) fn step_in_order<D: Dynamics + ?Sized, I: Isa>(
 ) {
     type One<D, I> = Lanes<<D as Dynamics>::Real, <I as Isa>::Single, 1>;
     let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
-    let params = Parameter::from_slice(dynamics.params());
+    let params = Parameter::from_slice(params);
     let zero = One::<D, I>::from_f64(0.0);
     let mut current: Vec<_> = x.iter().map(|&v| One::<D, I>::constant(v)).collect();
     let mut u = vec![zero; m];
@@ -252,12 +254,13 @@ impl<D: Dynamics> Dynamics for &D {
     #[inline(always)]
     fn run_in_order<I: Isa>(
         &self,
+        params: &[Self::Real],
         x: &mut [Self::Real],
         inputs: &[Self::Real],
         states: &mut [Self::Real],
         steps: usize,
     ) {
-        D::run_in_order::<I>(self, x, inputs, states, steps)
+        D::run_in_order::<I>(self, params, x, inputs, states, steps)
     }
 }
 

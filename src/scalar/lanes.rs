@@ -43,6 +43,23 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
         all
     }
 
+    /// All lanes of all `values`, one value after the other.
+    #[inline(always)]
+    pub(crate) fn flatten(values: &[Self]) -> &[R] {
+        // SAFETY: a value is `LANES` numbers without padding: arrays of registers, each exactly its
+        // lanes (see `Vector::as_slice`).
+        unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len() * Self::LANES) }
+    }
+
+    /// All lanes of all `values`, one value after the other.
+    #[inline(always)]
+    pub(crate) fn flatten_mut(values: &mut [Self]) -> &mut [R] {
+        // SAFETY: as in `flatten`, and borrowed mutably.
+        unsafe {
+            std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len() * Self::LANES)
+        }
+    }
+
     #[inline(always)]
     fn map(mut self, f: impl Fn(R::Vector<I>) -> R::Vector<I>) -> Self {
         for k in 0..K {

@@ -1,0 +1,115 @@
+//! What a kernel works on: the recurrence, and one block for each lane.
+
+use super::{CpuTrajectory, tile};
+use crate::backend::Block;
+use crate::dynamics::Dynamics;
+use crate::problem::Problem;
+use crate::scalar::{Isa, Lanes, Real};
+
+/// The recurrence that a kernel runs.
+pub(super) struct Group<'k, D: Dynamics> {
+    pub(super) dynamics: &'k D,
+    pub(super) params: &'k [D::Real],
+}
+
+impl<D: Dynamics> Clone for Group<'_, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<D: Dynamics> Copy for Group<'_, D> {}
+
+impl<'k, D: Dynamics> Group<'k, D> {
+    pub(super) fn of(problem: &'k Problem<'_, D>) -> Self {
+        Self { dynamics: problem.dynamics(), params: problem.params() }
+    }
+}
+
+/// One block in one lane.
+pub(super) struct Lane<'g, R> {
+    /// Steps.
+    pub(super) len: usize,
+    /// The state before the block, `[n]`.
+    pub(super) start: &'g [R],
+    /// `[len, m]`
+    pub(super) inputs: &'g [R],
+    /// `[len, n]`
+    pub(super) states: &'g mut [R],
+    /// Whether the sequence ends with the block.
+    pub(super) last: bool,
+}
+
+impl<R: Real> Lane<'_, R> {
+    /// Inputs of the steps `t..t + steps`, fewer where the block ends.
+    #[inline(always)]
+    pub(super) fn inputs_at(&self, t: usize, steps: usize, m: usize) -> &[R] {
+        let (from, to) = (t.min(self.len), (t + steps).min(self.len));
+        &self.inputs[from * m..to * m]
+    }
+
+    /// Stored states of the steps `t..t + steps`, fewer where the block ends.
+    #[inline(always)]
+    pub(super) fn states_at(&self, t: usize, steps: usize, n: usize) -> &[R] {
+        let (from, to) = (t.min(self.len), (t + steps).min(self.len));
+        &self.states[from * n..to * n]
+    }
+
+    /// Stores lane `lane` of the states of the steps `t..t + steps`, but for those at a border: after
+    /// every `block` steps, and at the end unless the sequence ends too.
+    #[inline(always)]
+    pub(super) fn store_inside<I: Isa, const K: usize>(
+        &mut self,
+        tile: &[Lanes<R, I, K>],
+        lane: usize,
+        t: usize,
+        steps: usize,
+        n: usize,
+        block: usize,
+    ) {
+        let end = (t + steps).min(self.len);
+        let mut from = t;
+        while from < end {
+            // The next border at or after `from`, which is left out.
+            let border = ((from + 1).next_multiple_of(block) - 1).min(self.len - 1);
+            let keep = border == self.len - 1 && self.last;
+            let to = (border + usize::from(keep)).min(end);
+            tile::scatter_lane(
+                &tile[(from - t) * n..],
+                lane,
+                &mut self.states[from * n..to.max(from) * n],
+            );
+            from = border + 1;
+        }
+    }
+}
+
+/// A lane for each of `blocks`, which are in the order of sequences and time, with the states before them in
+/// `starts` `[blocks, n]`.
+pub(super) fn lanes<'g, D: Dynamics>(
+    problem: &'g Problem<'_, D>,
+    trajectory: &'g mut CpuTrajectory<D::Real>,
+    blocks: &[Block],
+    starts: &'g [D::Real],
+) -> Vec<Lane<'g, D::Real>> {
+    let (n, m) = (Dynamics::state_dim(problem.dynamics()), Dynamics::input_dim(problem.dynamics()));
+    let stride = trajectory.max_steps * n;
+    let mut rest = trajectory.states.as_mut_slice();
+    let mut passed = 0;
+    let mut lanes = Vec::with_capacity(blocks.len());
+    for (block, start) in blocks.iter().zip(starts.chunks_exact(n)) {
+        let from = block.batch * stride + block.start * n;
+        let (_, tail) = rest.split_at_mut(from - passed);
+        let (states, tail) = tail.split_at_mut(block.len * n);
+        rest = tail;
+        passed = from + block.len * n;
+        let end = block.start + block.len;
+        lanes.push(Lane {
+            len: block.len,
+            start,
+            inputs: &problem.inputs(block.batch)[block.start * m..end * m],
+            states,
+            last: end == problem.steps(block.batch),
+        });
+    }
+    lanes
+}

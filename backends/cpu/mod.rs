@@ -1,0 +1,369 @@
+//! The CPU: SIMD lanes over blocks of time, threads over groups of lanes.
+//!
+//! A group is as many blocks as there are lanes; each group is one task of a rayon pool. Blocks and
+//! groups follow from the problem alone and every lane computes as if it were alone, so that the bits of
+//! a solution do not depend on the number of threads.
+
+mod carry;
+mod group;
+mod jacobian;
+mod linearize;
+mod probe;
+mod replay;
+mod roll;
+mod scan;
+mod tile;
+
+use crate::backend::{
+    Backend, Block, LinearizeSettings, Linearized, Probe, Rolled, Sweep,
+};
+use crate::dynamics::{Dynamics, Structure};
+use crate::error::{Error, Result};
+use crate::problem::{Problem, first_non_finite};
+use crate::scalar::dispatch::{Kernel, dispatch};
+use crate::scalar::{InstructionSet, Real};
+use crate::scan::ScanOp;
+use crate::solver::{Linearization, Tolerance};
+use group::{Group, lanes};
+use linearize::{Derivative, Linearize};
+use ndarray::Array3;
+use probe::Pilot;
+use rayon::prelude::*;
+use replay::Replay;
+use roll::{InOrder, Roll};
+use std::sync::Arc;
+
+/// The cores of this machine.
+///
+/// # Example
+/// ```
+/// use deer_solver::Cpu;
+///
+/// let shared = Cpu::new(); // all threads of rayon's global pool
+/// let two = Cpu::with_threads(2)?; // a pool of its own
+/// # Ok::<(), deer_solver::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    pool: Option<Arc<rayon::ThreadPool>>,
+    instruction_set: InstructionSet,
+}
+
+#[allow(clippy::new_without_default)] // a device handle is made on purpose
+impl Cpu {
+    /// On rayon's global pool.
+    pub fn new() -> Self {
+        Self { pool: None, instruction_set: InstructionSet::detect() }
+    }
+
+    /// On a pool of `threads` threads of its own.
+    ///
+    /// # Errors
+    /// No threads, or threads that the system does not give.
+    pub fn with_threads(threads: usize) -> Result<Self> {
+        if threads == 0 {
+            return Err(Error::setting("threads", "at least 1", threads));
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|source| {
+            Error::Backend {
+                backend: "cpu",
+                operation: format!("starting {threads} threads"),
+                source: Box::new(source),
+            }
+        })?;
+        Ok(Self { pool: Some(Arc::new(pool)), ..Self::new() })
+    }
+
+    /// With the vector instructions of `set` in place of the machine's best.
+    ///
+    /// # Errors
+    /// A set that this machine cannot run.
+    pub fn instruction_set(mut self, set: InstructionSet) -> Result<Self> {
+        if !set.is_available() {
+            return Err(Error::setting(
+                "instruction_set",
+                format!("one of {:?}", InstructionSet::available()),
+                format!("{set:?}"),
+            ));
+        }
+        self.instruction_set = set;
+        Ok(self)
+    }
+
+    /// Threads that work at the same time.
+    pub fn threads(&self) -> usize {
+        match &self.pool {
+            Some(pool) => pool.current_num_threads(),
+            None => rayon::current_num_threads(),
+        }
+    }
+
+    /// Inclusive scan of `elements`, in place: element `t` becomes the combination of the elements `0..=t`, the earlier
+    /// one first. Each element is [`ScanOp::width`] numbers. The same bits for any number of threads.
+    ///
+    /// # Errors
+    /// A length that is not a whole number of elements.
+    pub fn scan<R: Real>(&self, op: &impl ScanOp<R>, elements: &mut [R]) -> Result<()> {
+        self.install(|| scan::scan(op, elements))
+    }
+
+    /// Inclusive scan from the end: element `t` becomes the combination of the elements `t..`, the earlier one
+    /// first.
+    ///
+    /// # Errors
+    /// A length that is not a whole number of elements.
+    pub fn scan_reverse<R: Real>(&self, op: &impl ScanOp<R>, elements: &mut [R]) -> Result<()> {
+        self.install(|| scan::scan_reverse(op, elements))
+    }
+
+    fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    /// Runs one kernel for each of `jobs`, which are independent of each other.
+    fn run<J: Send, K: Kernel<Output = ()>>(&self, jobs: Vec<J>, kernel: impl Fn(J) -> K + Sync) {
+        let set = self.instruction_set;
+        if jobs.len() == 1 {
+            // No need to wake another thread.
+            jobs.into_iter().for_each(|job| dispatch(set, kernel(job)));
+        } else {
+            self.install(|| {
+                jobs.into_par_iter().with_max_len(1).for_each(|job| dispatch(set, kernel(job)));
+            });
+        }
+    }
+
+    /// Lanes of one vector of `R`.
+    fn vector_width<R: Real>(&self) -> usize {
+        let bytes = match self.instruction_set {
+            InstructionSet::Avx512 => 64,
+            InstructionSet::Avx2 => 32,
+            InstructionSet::Sse2 | InstructionSet::Portable => 16,
+        };
+        bytes / size_of::<R>()
+    }
+
+    fn derivative<D: Dynamics>(&self, dynamics: &D, linearization: Linearization) -> Derivative {
+        /// From here on a product of matrices is left to faer, one chunk at a time.
+        const LARGE: usize = 16;
+        match (linearization, dynamics.structure()) {
+            (Linearization::Zero | Linearization::Identity, _) => Derivative::Compact(None),
+            (Linearization::Diagonal, _) => Derivative::Compact(Some(Structure::Diagonal)),
+            (Linearization::Full, Structure::Dense) if dynamics.state_dim() >= LARGE => {
+                Derivative::Product
+            }
+            (Linearization::Full, Structure::Dense) => Derivative::Tangents,
+            (Linearization::Full, structure) => Derivative::Compact(Some(structure)),
+        }
+    }
+}
+
+impl Backend for Cpu {
+    fn describe(&self) -> String {
+        let threads = self.threads();
+        let plural = if threads == 1 { "" } else { "s" };
+        let set = format!("{:?}", self.instruction_set).to_uppercase();
+        format!("cpu, {threads} thread{plural}, {set}")
+    }
+}
+
+/// States `[B, T, n]` in memory.
+#[derive(Debug)]
+pub struct CpuTrajectory<R> {
+    states: Vec<R>,
+    batch: usize,
+    max_steps: usize,
+    n: usize,
+}
+
+impl<R> CpuTrajectory<R> {
+    /// Where the state before `block` is stored; none at a sequence's start.
+    fn before(&self, block: &Block) -> Option<std::ops::Range<usize>> {
+        let end = (block.batch * self.max_steps + block.start) * self.n;
+        (block.start > 0).then(|| end - self.n..end)
+    }
+}
+
+impl<D: Dynamics> Sweep<D> for Cpu {
+    type Trajectory = CpuTrajectory<D::Real>;
+
+    fn width(&self) -> usize {
+        2 * self.vector_width::<D::Real>()
+    }
+
+    fn structure(&self, problem: &Problem<'_, D>) -> Structure {
+        problem.dynamics().structure()
+    }
+
+    fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
+        let (batch, max_steps, n) =
+            (problem.batch_size(), problem.max_steps(), problem.state_dim());
+        let states = match problem.guess() {
+            Some(guess) => guess.iter().copied().collect(),
+            None => vec![D::Real::default(); batch * max_steps * n],
+        };
+        Ok(CpuTrajectory { states, batch, max_steps, n })
+    }
+
+    fn read_starts(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        states: &mut [D::Real],
+    ) -> Result<()> {
+        let initial = problem.initial_state();
+        for (block, state) in blocks.iter().zip(states.chunks_exact_mut(trajectory.n)) {
+            match trajectory.before(block) {
+                Some(stored) => state.copy_from_slice(&trajectory.states[stored]),
+                None => {
+                    for (state, &initial) in state.iter_mut().zip(initial.row(block.batch)) {
+                        *state = initial;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_starts(
+        &self,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        states: &[D::Real],
+    ) -> Result<()> {
+        for (block, state) in blocks.iter().zip(states.chunks_exact(trajectory.n)) {
+            if let Some(stored) = trajectory.before(block) {
+                trajectory.states[stored].copy_from_slice(state);
+            }
+        }
+        Ok(())
+    }
+
+    fn run_in_order(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+    ) -> Result<()> {
+        let group = Group::of(problem);
+        let lanes = lanes(problem, trajectory, blocks, starts);
+        self.run(lanes, |lane| InOrder { group, lane });
+        Ok(())
+    }
+
+    fn roll(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+        merge: Option<Tolerance>,
+    ) -> Result<Vec<Rolled>> {
+        let group = Group::of(problem);
+        let width = Sweep::<D>::width(self);
+        let mut rolled = vec![Rolled::default(); blocks.len()];
+        let mut lanes = lanes(problem, trajectory, blocks, starts);
+        let jobs = lanes.chunks_mut(width).zip(rolled.chunks_mut(width)).collect();
+        self.run(jobs, |(lanes, rolled)| Roll { group, lanes, merge, rolled });
+        drop(lanes);
+        Ok(rolled)
+    }
+
+    fn linearize(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        starts: &mut [D::Real],
+        ends: &mut [D::Real],
+        maps: &mut [D::Real],
+    ) -> Result<Vec<Linearized>> {
+        self.read_starts(problem, trajectory, chunks, starts)?;
+        let group = Group::of(problem);
+        let n = trajectory.n;
+        let derivative = self.derivative(group.dynamics, settings.linearization);
+        let width = derivative.lanes(self.vector_width::<D::Real>());
+        let entries = derivative.entries(n);
+        let mut results = vec![Linearized::default(); chunks.len()];
+        let mut lanes = lanes(problem, trajectory, chunks, starts);
+        let mut maps = maps;
+        let mut jobs = Vec::new();
+        for ((lanes, results), ends) in lanes
+            .chunks_mut(width)
+            .zip(results.chunks_mut(width))
+            .zip(ends.chunks_mut(width * n))
+        {
+            let (head, tail) = maps.split_at_mut(lanes.len() * entries);
+            maps = tail;
+            jobs.push((lanes, results, ends, head));
+        }
+        self.run(jobs, |(lanes, results, ends, maps)| Linearize {
+            group,
+            lanes,
+            settings: *settings,
+            derivative,
+            ends,
+            maps,
+            results,
+        });
+        drop(lanes);
+        Ok(results)
+    }
+
+    fn replay(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        starts: &[D::Real],
+    ) -> Result<()> {
+        let group = Group::of(problem);
+        let n = trajectory.n;
+        let width = self.vector_width::<D::Real>();
+        let mut old = vec![D::Real::default(); chunks.len() * n];
+        self.read_starts(problem, trajectory, chunks, &mut old)?;
+        let mut lanes = lanes(problem, trajectory, chunks, &old);
+        let jobs = lanes.chunks_mut(width).zip(starts.chunks(width * n)).collect();
+        self.run(jobs, |(lanes, starts)| Replay { group, lanes, settings: *settings, starts });
+        Ok(())
+    }
+
+    fn probe(&self, problem: &Problem<'_, D>, steps: usize, tolerance: Tolerance) -> Result<Probe> {
+        Ok(dispatch(self.instruction_set, Pilot { problem, steps, tolerance }))
+    }
+
+    fn first_non_finite(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+    ) -> Result<Vec<Option<usize>>> {
+        let n = trajectory.n;
+        let find = |batch: usize| {
+            let from = batch * trajectory.max_steps * n;
+            let states = &trajectory.states[from..from + problem.steps(batch) * n];
+            /// Entries that one task looks at.
+            const PIECE: usize = 1 << 16;
+            states
+                .par_chunks(PIECE)
+                .enumerate()
+                .find_map_first(|(piece, states)| {
+                    first_non_finite(states).map(|entry| (piece * PIECE + entry) / n)
+                })
+        };
+        Ok(self.install(|| (0..trajectory.batch).into_par_iter().map(find).collect()))
+    }
+
+    fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {
+        let CpuTrajectory { states, batch, max_steps, n } = trajectory;
+        let shape = (batch, max_steps, n);
+        Array3::from_shape_vec(shape, states)
+            .map_err(|_| Error::shape("states", format!("{shape:?}"), &[batch, max_steps, n]))
+    }
+}

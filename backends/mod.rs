@@ -1,0 +1,4 @@
+//! Where sweeps run: one folder a device.
+
+#[cfg(feature = "cpu")]
+pub mod cpu;

@@ -1,0 +1,203 @@
+//! Where trajectories live and sweeps run.
+//!
+//! The sweep loops of [`solver`](crate::Solver) are written once, over [`Sweep`]: one call for each
+//! stage over the whole trajectory, so that a backend can fuse what a stage does and never
+//! store Jacobians for all of time.
+
+use crate::dynamics::{Recurrence, Structure};
+use crate::error::Result;
+use crate::problem::Problem;
+use crate::solver::{Linearization, Tolerance};
+use ndarray::Array3;
+use std::fmt::Debug;
+
+/// A device. A handle is a value: nothing is global.
+pub trait Backend: Debug + Sync {
+    /// Name, threads and instruction set, for the report.
+    fn describe(&self) -> String;
+}
+
+/// A run of consecutive steps of one sequence: `states[batch, start..start + len]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The sequence.
+    pub batch: usize,
+    /// Its first step.
+    pub start: usize,
+    /// Its number of steps.
+    pub len: usize,
+}
+
+/// What rolling one block came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rolled {
+    /// Steps evaluated.
+    pub steps: usize,
+    /// Largest difference, in the units of the state, at the step where the new trajectory met the
+    /// stored one; 0 where it ran to the end.
+    pub residual: f64,
+}
+
+/// What linearising one chunk of blocks came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Linearized {
+    /// Largest residual at the borders inside the chunk and at its end, in the units of the state.
+    pub residual: f64,
+    /// Whether every one of them is within the tolerance.
+    pub converged: bool,
+}
+
+/// How the pairs of trajectories of a probe went.
+#[derive(Clone, Debug, Default)]
+pub struct Probe {
+    /// Steps after which every pair had met to within the tolerance, if all did.
+    pub merged_after: Option<usize>,
+    /// Steps that each pair ran.
+    pub steps: usize,
+    /// Geometric mean over the pairs of the growth of their distance per step; below 1 contracts.
+    pub growth: f64,
+}
+
+/// A backend that can run sweeps of the recurrence `D`.
+#[diagnostic::on_unimplemented(
+    message = "the backend `{Self}` cannot run sweeps of `{D}`",
+    note = "a backend runs every type that implements `Dynamics`; pass a reference to the backend: `&Cpu::new()`"
+)]
+pub trait Sweep<D: Recurrence>: Backend {
+    /// States `[B, T, n]` where the backend keeps them.
+    type Trajectory;
+
+    /// Blocks that fill the backend's width once; follows from the machine type alone, not
+    /// from the number of threads.
+    fn width(&self) -> usize;
+
+    /// The structure of the Jacobian that a sweep can exploit.
+    fn structure(&self, problem: &Problem<'_, D>) -> Structure;
+
+    /// A trajectory of zeros, or of the problem's guess.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory>;
+
+    /// Copies the state before each block (the initial one at a sequence's start) to `states` `[blocks, n]`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn read_starts(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        states: &mut [D::Real],
+    ) -> Result<()>;
+
+    /// Stores `states` `[blocks, n]` as the state before each block, but for those at a sequence's start.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn write_starts(
+        &self,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        states: &[D::Real],
+    ) -> Result<()>;
+
+    /// Runs each block from its state in `starts` `[blocks, n]`, in order, as the loop would.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn run_in_order(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+    ) -> Result<()>;
+
+    /// Rolls every block from its state in `starts` `[blocks, n]` and stores its states. With
+    /// `merge`, a block stops where its new trajectory meets the stored one within the tolerance,
+    /// and keeps what is stored from there on.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn roll(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+        merge: Option<Tolerance>,
+    ) -> Result<Vec<Rolled>>;
+
+    /// Rolls the blocks of `block` steps inside each chunk from the states stored before them,
+    /// stores the states inside of the blocks (not those at their borders), and composes the
+    /// chunk's affine map: for a chunk started from `s`, its end as a function of its start is
+    /// `x ↦ end + M (x − s)`. Writes `starts` (`s`, `[chunks, n]`), `ends` `[chunks, n]` and `maps`
+    /// (`[chunks, entries]`: `n` for [`Linearization::Diagonal`], else by the structure; `M` is not written for
+    /// the others).
+    ///
+    /// # Errors
+    /// Device failure.
+    #[allow(clippy::too_many_arguments)]
+    fn linearize(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        starts: &mut [D::Real],
+        ends: &mut [D::Real],
+        maps: &mut [D::Real],
+    ) -> Result<Vec<Linearized>>;
+
+    /// Moves the states at the borders inside each chunk to their new values, given the new state
+    /// before the chunk, `starts` `[chunks, n]`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn replay(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        starts: &[D::Real],
+    ) -> Result<()>;
+
+    /// Runs pairs of trajectories from different states over the same inputs in a few windows of
+    /// the problem, at most `steps` steps, and measures whether and how fast they meet.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn probe(&self, problem: &Problem<'_, D>, steps: usize, tolerance: Tolerance) -> Result<Probe>;
+
+    /// First step of each sequence with a NaN or an infinity.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn first_non_finite(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+    ) -> Result<Vec<Option<usize>>>;
+
+    /// The trajectory on the host, `[B, T, n]`, zero after the end of a shorter sequence.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>>;
+}
+
+/// How chunks are linearised and replayed.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearizeSettings {
+    /// Steps between two borders; a chunk is a whole number of blocks, but for a sequence's last.
+    pub block: usize,
+    /// The linear part.
+    pub linearization: Linearization,
+    /// The factor `1 − k` on the linear part of each block.
+    pub factor: f64,
+    /// What a residual is tested against.
+    pub tolerance: Tolerance,
+}

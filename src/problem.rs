@@ -1,0 +1,320 @@
+//! What is to be solved: a recurrence, where it starts, and what drives it.
+
+use crate::dynamics::Recurrence;
+use crate::error::{Error, Result};
+use crate::scalar::Real;
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, CowArray, Ix3};
+use std::borrow::Cow;
+
+/// A recurrence with initial states and inputs, for one sequence or a batch of `B`.
+///
+/// | | shape |
+/// |---|---|
+/// | initial state | `[n]`, in a batch `[B, n]` |
+/// | inputs | `[T, m]`, in a batch `[B, T, m]`, ragged `B` × `[T_b, m]` |
+/// | guess | `[B, T, n]` |
+///
+/// Initial states are copied; inputs are borrowed where they are contiguous in the order of
+/// their axes, else copied. Every number must be finite.
+///
+/// # Example
+/// ```
+/// use deer_solver::{cells::Gru, Problem};
+/// use ndarray::{Array1, Array2};
+///
+/// let gru = Gru::<f32>::random(2, 4, 0);
+/// let x0 = Array1::zeros(4);
+/// let inputs = Array2::ones((100, 2));
+/// let problem = Problem::new(&gru, x0.view(), inputs.view())?;
+/// assert_eq!(problem.steps(0), 100);
+/// # Ok::<(), deer_solver::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Problem<'a, D: Recurrence> {
+    dynamics: &'a D,
+    initial_state: Array2<D::Real>,
+    /// One `[T_b, m]` for each sequence, row-major.
+    inputs: Vec<Cow<'a, [D::Real]>>,
+    steps: Vec<usize>,
+    params: Option<Vec<D::Real>>,
+    guess: Option<CowArray<'a, D::Real, Ix3>>,
+}
+
+impl<'a, D: Recurrence> Problem<'a, D> {
+    /// One sequence: `x0` `[n]`, `inputs` `[T, m]`.
+    ///
+    /// # Errors
+    /// A shape that does not fit the recurrence, or a number that is not finite.
+    pub fn new(
+        dynamics: &'a D,
+        x0: ArrayView1<'_, D::Real>,
+        inputs: ArrayView2<'a, D::Real>,
+    ) -> Result<Self> {
+        check_shape("x0", &format!("[n = {}]", dynamics.state_dim()), x0.shape(), &[dynamics.state_dim()])?;
+        check_inputs(dynamics, inputs.shape())?;
+        let steps = inputs.nrows();
+        Self::checked(
+            dynamics,
+            x0.insert_axis(Axis(0)).to_owned(),
+            vec![contiguous(inputs)],
+            vec![steps],
+            |_, entry| vec![entry / inputs.ncols(), entry % inputs.ncols()],
+            |entry| vec![entry],
+        )
+    }
+
+    /// A batch: `x0` `[B, n]`, `inputs` `[B, T, m]`.
+    ///
+    /// # Errors
+    /// A shape that does not fit the recurrence, or a number that is not finite.
+    pub fn batch(
+        dynamics: &'a D,
+        x0: ArrayView2<'_, D::Real>,
+        inputs: ArrayView3<'a, D::Real>,
+    ) -> Result<Self> {
+        let (batch, steps, m) = inputs.dim();
+        check_batch(dynamics, x0, batch)?;
+        check_inputs(dynamics, &inputs.shape()[1..])?;
+        let sequences = match inputs.to_slice() {
+            Some(all) => (0..batch)
+                .map(|b| Cow::Borrowed(&all[b * steps * m..(b + 1) * steps * m]))
+                .collect(),
+            None => (0..batch).map(|b| contiguous(inputs.index_axis_move(Axis(0), b))).collect(),
+        };
+        Self::checked(
+            dynamics,
+            x0.to_owned(),
+            sequences,
+            vec![steps; batch],
+            |b, entry| vec![b, entry / m, entry % m],
+            |entry| vec![entry / x0.ncols(), entry % x0.ncols()],
+        )
+    }
+
+    /// Sequences of different length: `x0` `[B, n]`, `inputs[b]` `[T_b, m]`.
+    ///
+    /// # Errors
+    /// A shape that does not fit the recurrence, or a number that is not finite.
+    pub fn ragged(
+        dynamics: &'a D,
+        x0: ArrayView2<'_, D::Real>,
+        inputs: &[ArrayView2<'a, D::Real>],
+    ) -> Result<Self> {
+        check_batch(dynamics, x0, inputs.len())?;
+        for sequence in inputs {
+            check_inputs(dynamics, sequence.shape())?;
+        }
+        let m = dynamics.input_dim();
+        Self::checked(
+            dynamics,
+            x0.to_owned(),
+            inputs.iter().map(|&sequence| contiguous(sequence)).collect(),
+            inputs.iter().map(|sequence| sequence.nrows()).collect(),
+            |b, entry| vec![b, entry / m, entry % m],
+            |entry| vec![entry / x0.ncols(), entry % x0.ncols()],
+        )
+    }
+
+    /// One sequence of `steps` steps without inputs (`m` = 0): `x0` `[n]`.
+    ///
+    /// # Errors
+    /// A recurrence that takes inputs, a shape that does not fit, a number that is not finite.
+    pub fn autonomous(dynamics: &'a D, x0: ArrayView1<'_, D::Real>, steps: usize) -> Result<Self> {
+        if dynamics.input_dim() != 0 {
+            return Err(Error::setting(
+                "dynamics",
+                "a recurrence without inputs (use Problem::new for one with inputs)",
+                format!("input_dim() = {}", dynamics.input_dim()),
+            ));
+        }
+        check_shape("x0", &format!("[n = {}]", dynamics.state_dim()), x0.shape(), &[dynamics.state_dim()])?;
+        Self::checked(
+            dynamics,
+            x0.insert_axis(Axis(0)).to_owned(),
+            vec![Cow::Owned(Vec::new())],
+            vec![steps],
+            |_, entry| vec![entry],
+            |entry| vec![entry],
+        )
+    }
+
+    /// With a trajectory `[B, T, n]` to start the iteration from, such as an earlier solution's
+    /// [`states`](crate::Solution::states).
+    ///
+    /// # Errors
+    /// Another shape, or a number that is not finite.
+    pub fn with_guess(mut self, guess: ArrayView3<'a, D::Real>) -> Result<Self> {
+        let (batch, steps, n) = (self.batch_size(), self.max_steps(), self.state_dim());
+        check_shape(
+            "guess",
+            &format!("[B = {batch}, T = {steps}, n = {n}]"),
+            guess.shape(),
+            &[batch, steps, n],
+        )?;
+        let guess = CowArray::from(guess);
+        let guess = if guess.is_standard_layout() {
+            guess
+        } else {
+            CowArray::from(guess.as_standard_layout().into_owned())
+        };
+        if let Some(entry) = guess.as_slice().and_then(first_non_finite) {
+            return Err(Error::NonFinite {
+                argument: "guess",
+                index: vec![entry / n / steps, entry / n % steps, entry % n],
+                value: guess[[entry / n / steps, entry / n % steps, entry % n]].to_f64(),
+            });
+        }
+        self.guess = Some(guess);
+        Ok(self)
+    }
+
+    /// With other parameters θ than the recurrence's own.
+    ///
+    /// # Errors
+    /// Another length than [`params`](Self::params), or a number that is not finite.
+    pub fn with_params(mut self, params: &[D::Real]) -> Result<Self> {
+        let expected = self.dynamics.params().len();
+        check_shape("params", &format!("[{expected}]"), &[params.len()], &[expected])?;
+        if let Some(entry) = first_non_finite(params) {
+            return Err(Error::NonFinite {
+                argument: "params",
+                index: vec![entry],
+                value: params[entry].to_f64(),
+            });
+        }
+        self.params = Some(params.to_vec());
+        Ok(self)
+    }
+
+    /// The recurrence.
+    pub fn dynamics(&self) -> &'a D {
+        self.dynamics
+    }
+
+    /// Sequences `B`.
+    pub fn batch_size(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Steps `T_b` of the sequence `batch`.
+    ///
+    /// # Panics
+    /// If there is no such sequence.
+    pub fn steps(&self, batch: usize) -> usize {
+        self.steps[batch]
+    }
+
+    /// Steps of the longest sequence.
+    pub fn max_steps(&self) -> usize {
+        self.steps.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Length `n` of the state.
+    pub fn state_dim(&self) -> usize {
+        self.dynamics.state_dim()
+    }
+
+    /// Length `m` of one step's input.
+    pub fn input_dim(&self) -> usize {
+        self.dynamics.input_dim()
+    }
+
+    /// The parameters θ that the steps run with.
+    pub fn params(&self) -> &[D::Real] {
+        self.params.as_deref().unwrap_or_else(|| self.dynamics.params())
+    }
+
+    /// Initial states `[B, n]`.
+    pub fn initial_state(&self) -> ArrayView2<'_, D::Real> {
+        self.initial_state.view()
+    }
+
+    /// Inputs `[T_b, m]` of the sequence `batch`, flat and row-major.
+    ///
+    /// # Panics
+    /// If there is no such sequence.
+    pub fn inputs(&self, batch: usize) -> &[D::Real] {
+        &self.inputs[batch]
+    }
+
+    /// The user's guess `[B, T, n]`.
+    pub fn guess(&self) -> Option<ArrayView3<'_, D::Real>> {
+        self.guess.as_ref().map(|guess| guess.view())
+    }
+
+    /// Steps of all sequences together.
+    pub(crate) fn total_steps(&self) -> usize {
+        self.steps.iter().sum()
+    }
+
+    fn checked(
+        dynamics: &'a D,
+        initial_state: Array2<D::Real>,
+        inputs: Vec<Cow<'a, [D::Real]>>,
+        steps: Vec<usize>,
+        input_index: impl Fn(usize, usize) -> Vec<usize>,
+        state_index: impl Fn(usize) -> Vec<usize>,
+    ) -> Result<Self> {
+        if let Some((entry, x)) = initial_state.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+            return Err(Error::NonFinite {
+                argument: "x0",
+                index: state_index(entry),
+                value: x.to_f64(),
+            });
+        }
+        for (batch, sequence) in inputs.iter().enumerate() {
+            if let Some(entry) = first_non_finite(sequence) {
+                return Err(Error::NonFinite {
+                    argument: "inputs",
+                    index: input_index(batch, entry),
+                    value: sequence[entry].to_f64(),
+                });
+            }
+        }
+        Ok(Self { dynamics, initial_state, inputs, steps, params: None, guess: None })
+    }
+}
+
+fn check_shape(
+    argument: &'static str,
+    expected: &str,
+    got: &[usize],
+    shape: &[usize],
+) -> Result<()> {
+    if got == shape { Ok(()) } else { Err(Error::shape(argument, expected, got)) }
+}
+
+fn check_inputs<D: Recurrence>(dynamics: &D, shape: &[usize]) -> Result<()> {
+    let m = dynamics.input_dim();
+    check_shape("inputs", &format!("[T, m = {m}] for each sequence"), &shape[1..], &[m])
+        .map_err(|_| Error::shape("inputs", format!("[T, m = {m}] for each sequence"), shape))
+}
+
+fn check_batch<D: Recurrence>(
+    dynamics: &D,
+    x0: ArrayView2<'_, D::Real>,
+    batch: usize,
+) -> Result<()> {
+    let n = dynamics.state_dim();
+    check_shape("x0", &format!("[B = {batch}, n = {n}]"), x0.shape(), &[batch, n])
+}
+
+/// The array row-major, borrowed where it is so already.
+fn contiguous<R: Real>(array: ArrayView2<'_, R>) -> Cow<'_, [R]> {
+    match array.to_slice() {
+        Some(slice) => Cow::Borrowed(slice),
+        None => Cow::Owned(array.iter().copied().collect()),
+    }
+}
+
+/// The first NaN or infinity. Blocks without one are passed over at memory speed.
+pub(crate) fn first_non_finite<R: Real>(values: &[R]) -> Option<usize> {
+    const BLOCK: usize = 1024;
+    values
+        .chunks(BLOCK)
+        .position(|block| !block.iter().fold(true, |all, x| all & x.is_finite()))
+        .and_then(|block| {
+            let from = block * BLOCK;
+            values[from..].iter().position(|x| !x.is_finite()).map(|entry| from + entry)
+        })
+}

@@ -1,0 +1,45 @@
+//! Time cut into blocks.
+
+use crate::backend::Block;
+use crate::dynamics::Recurrence;
+use crate::problem::Problem;
+
+/// Every sequence cut into blocks of `len` steps, its last block as short as need be, in the order of
+/// sequences and time.
+pub(super) fn partition<D: Recurrence>(problem: &Problem<'_, D>, len: usize) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for batch in 0..problem.batch_size() {
+        let steps = problem.steps(batch);
+        for start in (0..steps).step_by(len) {
+            blocks.push(Block { batch, start, len: len.min(steps - start) });
+        }
+    }
+    blocks
+}
+
+/// The length that gives about `groups` times `width` blocks, at least 1.
+pub(super) fn length_for<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    groups: usize,
+    width: usize,
+) -> usize {
+    let per_sequence = (groups * width).div_ceil(problem.batch_size().max(1)).max(1);
+    problem.max_steps().div_ceil(per_sequence).max(1)
+}
+
+/// How many groups of `width` blocks to cut `total` steps into, for blocks of about `wanted` steps: a power
+/// of two, so that they share out evenly, and no more than large machines need.
+pub(super) fn groups_for(total: usize, width: usize, wanted: usize) -> usize {
+    /// Groups for which longer blocks are not traded in, below `LONG` steps a block.
+    const MANY: usize = 32;
+    const LONG: usize = 4096;
+    let most = MANY.max(total / (width * LONG));
+    let fitting = (total / (width * wanted.max(1))).clamp(1, most);
+    let below = 1usize << fitting.ilog2();
+    if fitting * fitting >= 2 * below * below { 2 * below } else { below }
+}
+
+/// Whether `block` begins where the one before it in the list ends.
+pub(super) fn follows(blocks: &[Block], index: usize) -> bool {
+    index > 0 && blocks[index].start > 0 && blocks[index - 1].batch == blocks[index].batch
+}

@@ -1,0 +1,169 @@
+//! Block Jacobi: roll all blocks at once, hand their ends on, roll those again whose start has moved.
+//!
+//! A block that is rolled again stops as soon as it meets its old trajectory, so that in contracting
+//! dynamics the second sweep costs only the memory of the dynamics. The check at every
+//! border, start against the end before it, is what makes the answer right: two trajectories may
+//! also have settled on different attractors.
+
+use super::blocks::{follows, partition};
+use super::run::Run;
+use super::{Linearization, Method, distance};
+use crate::backend::{Block, Sweep};
+use crate::dynamics::Recurrence;
+use crate::error::Result;
+use crate::report::SweepRecord;
+use crate::scalar::Real;
+use crate::solution::Termination;
+
+/// Block Jacobi on blocks of `len` steps. With `fall_back`, blocks that do not settle are run in
+/// order.
+pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    len: usize,
+    fall_back: bool,
+) -> Result<()> {
+    let n = run.problem.state_dim();
+    let blocks = partition(run.problem, len);
+    run.describe_blocks(&blocks);
+    run.method = Method::Sweeps(Linearization::Zero);
+    let limit = run.settings.max_sweeps.unwrap_or(blocks.len());
+    // What each block was last rolled from.
+    let mut starts = run.guessed_starts(&blocks)?;
+    let mut active: Vec<usize> = (0..blocks.len()).collect();
+    let mut met = 0.0f64;
+    let mut merge = None;
+    let mut before = usize::MAX;
+    for _ in 0..limit {
+        let (chosen, from) = gather(&active, &blocks, &starts, n);
+        let rolled =
+            run.backend.roll(run.problem, &mut run.trajectory, &chosen, &from, merge)?;
+        met = rolled.iter().fold(met, |largest, block| largest.max(block.residual));
+        merge = Some(run.tolerance);
+
+        let ends = run.stored_starts(&blocks)?;
+        let rolled_blocks = active.len();
+        active = moved(run, &blocks, &starts, &ends);
+        let residual = largest_distance(&active, &starts, &ends, n);
+        let record = SweepRecord {
+            active: rolled_blocks,
+            residual,
+            steps: rolled.iter().map(|block| block.steps).sum(),
+        };
+        let flow = run.record(record, blocks.len() - active.len());
+        if active.is_empty() {
+            break;
+        }
+        if flow.is_break() {
+            run.give_up(active.iter().map(|&i| &blocks[i]), Termination::Stopped);
+            break;
+        }
+        let last = run.sweeps == limit;
+        if fall_back && (last || run.sweeps >= 2 && active.len() * 2 > before) {
+            run.reason.push_str("; blocks did not settle, the rest ran in order");
+            run_rest_in_order(run, &blocks, &mut starts, &active)?;
+            active.clear();
+        }
+        if last || active.is_empty() {
+            break;
+        }
+        before = active.len();
+        for &i in &active {
+            starts[i * n..(i + 1) * n].copy_from_slice(&ends[i * n..(i + 1) * n]);
+        }
+    }
+    for &i in &active {
+        run.unfinished[blocks[i].batch].get_or_insert(Termination::SweepLimit);
+    }
+    let ends = run.stored_starts(&blocks)?;
+    let all: Vec<usize> = (0..blocks.len()).collect();
+    run.residual = met.max(largest_distance(&all, &starts, &ends, n));
+    if active.is_empty() {
+        // Within the tolerance, but not to the bit: the state at a border is the one the next block
+        // started from, so that the only residual is the one that was accepted.
+        run.backend.write_starts(&mut run.trajectory, &blocks, &starts)?;
+    }
+    Ok(())
+}
+
+/// The blocks whose start is not the end of the block before them, to the tolerance.
+fn moved<D: Recurrence, B: Sweep<D>>(
+    run: &Run<'_, '_, D, B>,
+    blocks: &[Block],
+    starts: &[D::Real],
+    ends: &[D::Real],
+) -> Vec<usize> {
+    let n = run.problem.state_dim();
+    (0..blocks.len())
+        .filter(|&i| {
+            follows(blocks, i)
+                && !(i * n..(i + 1) * n).all(|e| run.tolerance.accepts(starts[e], ends[e]))
+        })
+        .collect()
+}
+
+/// Runs in order what is left: each sequence from its first unsettled block until a block ends where the
+/// next one started, then from the next unsettled one.
+fn run_rest_in_order<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    blocks: &[Block],
+    starts: &mut [D::Real],
+    unsettled: &[usize],
+) -> Result<()> {
+    let n = run.problem.state_dim();
+    let mut waiting = vec![false; blocks.len()];
+    for &i in unsettled {
+        waiting[i] = true;
+    }
+    // The next block of each sequence, if one waits.
+    let next_waiting = |waiting: &[bool], from: usize, batch: usize| {
+        (from..blocks.len()).take_while(|&i| blocks[i].batch == batch).find(|&i| waiting[i])
+    };
+    let mut front: Vec<usize> = Vec::new();
+    for &i in unsettled {
+        if front.last().is_none_or(|&last| blocks[last].batch != blocks[i].batch) {
+            front.push(i);
+        }
+    }
+    while !front.is_empty() {
+        let chosen: Vec<Block> = front.iter().map(|&i| blocks[i]).collect();
+        let from = run.stored_starts(&chosen)?;
+        run.backend.run_in_order(run.problem, &mut run.trajectory, &chosen, &from)?;
+        run.steps_done += chosen.iter().map(|block| block.len).sum::<usize>();
+        for (&i, from) in front.iter().zip(from.chunks(n)) {
+            starts[i * n..(i + 1) * n].copy_from_slice(from);
+            waiting[i] = false;
+        }
+        let after: Vec<usize> =
+            front.iter().map(|&i| i + 1).filter(|&i| i < blocks.len() && follows(blocks, i)).collect();
+        let successors: Vec<Block> = after.iter().map(|&i| blocks[i]).collect();
+        let ends = run.stored_starts(&successors)?;
+        for (&i, ends) in after.iter().zip(ends.chunks(n)) {
+            let start = &starts[i * n..(i + 1) * n];
+            waiting[i] = !start.iter().zip(ends).all(|(&s, &e)| run.tolerance.accepts(s, e));
+        }
+        front = front
+            .iter()
+            .filter_map(|&i| next_waiting(&waiting, i + 1, blocks[i].batch))
+            .collect();
+    }
+    Ok(())
+}
+
+fn gather<R: Real>(
+    indices: &[usize],
+    blocks: &[Block],
+    states: &[R],
+    n: usize,
+) -> (Vec<Block>, Vec<R>) {
+    let chosen = indices.iter().map(|&i| blocks[i]).collect();
+    let states = indices.iter().flat_map(|&i| states[i * n..(i + 1) * n].to_vec()).collect();
+    (chosen, states)
+}
+
+/// Largest difference over the states of some blocks; NaN if one is not finite.
+fn largest_distance<R: Real>(indices: &[usize], a: &[R], b: &[R], n: usize) -> f64 {
+    indices.iter().fold(0.0, |largest: f64, &i| {
+        let distance = distance(&a[i * n..(i + 1) * n], &b[i * n..(i + 1) * n]);
+        if distance <= largest { largest } else { distance }
+    })
+}

@@ -1,0 +1,276 @@
+//! Sweeps with a linear part, over chunks of blocks.
+//!
+//! The unknowns are the states `s` at the borders of the blocks. A sweep rolls every block from its
+//! `s`, which gives its end `e` and sensitivity `M`, and moves the borders to the solution of
+//!
+//! ```text
+//! s⁺_{b+1} = e_b + (1 − k) M_b (s⁺_b − s_b)
+//! ```
+//!
+//! in three stages: each chunk composes the maps of its blocks (in parallel), the maps of the
+//! chunks are applied one after the other, and each chunk hands the change on through its blocks
+//! (in parallel; nothing to do where a chunk is one block). Method 1 of METHODS: reduce, scan, replay.
+
+use super::blocks::{follows, groups_for, length_for, partition};
+use super::run::Run;
+use super::{Linearization, Method};
+use crate::backend::{Block, LinearizeSettings, Linearized, Sweep};
+use crate::dynamics::{Recurrence, Structure};
+use crate::error::Result;
+use crate::report::SweepRecord;
+use crate::scalar::{Real, Scalar};
+use crate::solution::Termination;
+
+/// The maps of all chunks, `x ↦ end + M (x − start)`.
+struct Maps<R> {
+    starts: Vec<R>,
+    ends: Vec<R>,
+    /// `M` of each chunk in compact form.
+    maps: Vec<R>,
+    entries: usize,
+    structure: Option<Structure>,
+    /// The factor where `M` is a multiple of the identity.
+    scale: f64,
+}
+
+/// Sweeps with `linearization` on blocks of `block` steps (none: one block a chunk). With `fall_back`, a solve that does
+/// not close in quickly goes on in order.
+pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    linearization: Linearization,
+    block: Option<usize>,
+    fall_back: bool,
+) -> Result<()> {
+    let (n, zero) = (run.problem.state_dim(), D::Real::from_f64(0.0));
+    let chunk_len = chunk_length(run, block);
+    let chunks = partition(run.problem, chunk_len);
+    let blocks = partition(run.problem, block.unwrap_or(chunk_len));
+    run.describe_blocks(&blocks);
+    run.method = Method::Sweeps(linearization);
+    let limit = run.settings.max_sweeps.unwrap_or(blocks.len());
+    let settings = LinearizeSettings {
+        block: block.unwrap_or(chunk_len),
+        linearization,
+        factor: 1.0 - run.settings.damping,
+        tolerance: run.tolerance,
+    };
+    if run.problem.guess().is_none() {
+        let starts = run.initial_states(&chunks);
+        let rolled =
+            run.backend.roll(run.problem, &mut run.trajectory, &chunks, &starts, None)?;
+        run.steps_done += rolled.iter().map(|chunk| chunk.steps).sum::<usize>();
+    }
+    let mut maps = Maps::new(run, linearization, &settings, chunks.len());
+    let mut results = vec![Linearized::default(); chunks.len()];
+    let mut active: Vec<usize> = (0..chunks.len()).collect();
+    let mut residuals = Vec::new();
+    for _ in 0..limit {
+        let chosen: Vec<Block> = active.iter().map(|&i| chunks[i]).collect();
+        let mut starts = vec![zero; chosen.len() * n];
+        let mut ends = starts.clone();
+        let mut matrices = vec![zero; chosen.len() * maps.entries];
+        let linearized = run.backend.linearize(
+            run.problem,
+            &mut run.trajectory,
+            &chosen,
+            &settings,
+            &mut starts,
+            &mut ends,
+            &mut matrices,
+        )?;
+        for (k, &i) in active.iter().enumerate() {
+            results[i] = linearized[k];
+            let states = i * n..(i + 1) * n;
+            maps.starts[states.clone()].copy_from_slice(&starts[k * n..(k + 1) * n]);
+            maps.ends[states].copy_from_slice(&ends[k * n..(k + 1) * n]);
+            maps.maps[i * maps.entries..(i + 1) * maps.entries]
+                .copy_from_slice(&matrices[k * maps.entries..(k + 1) * maps.entries]);
+        }
+        let residual = results.iter().fold(0.0, |largest: f64, chunk| {
+            if chunk.residual <= largest { largest } else { chunk.residual }
+        });
+        run.residual = residual;
+        let unsettled = first_unsettled(&chunks, &results);
+        let record = SweepRecord {
+            active: active.len(),
+            residual,
+            steps: chosen.iter().map(|chunk| chunk.len).sum(),
+        };
+        let converged = chunks.len() - unsettled.iter().map(|range| range.len()).sum::<usize>();
+        let flow = run.record(record, converged);
+        if unsettled.is_empty() {
+            return Ok(());
+        }
+        let left = || unsettled.iter().map(|range| &chunks[range.start]);
+        if flow.is_break() {
+            run.give_up(left(), Termination::Stopped);
+            return Ok(());
+        }
+        residuals.push(residual);
+        if fall_back && (run.sweeps == limit || stagnates(&residuals)) {
+            run.reason.push_str("; Newton did not close in, the rest ran in order");
+            return rest_in_order(run, &chunks, &unsettled);
+        }
+        if run.sweeps == limit {
+            run.give_up(left(), Termination::SweepLimit);
+            return Ok(());
+        }
+        active = update(run, &chunks, &settings, &maps, &unsettled)?;
+    }
+    Ok(())
+}
+
+impl<R: Real> Maps<R> {
+    fn new<D: Recurrence<Real = R>, B: Sweep<D>>(
+        run: &Run<'_, '_, D, B>,
+        linearization: Linearization,
+        settings: &LinearizeSettings,
+        chunks: usize,
+    ) -> Self {
+        let n = run.problem.state_dim();
+        let structure = match linearization {
+            Linearization::Zero | Linearization::Identity => None,
+            Linearization::Diagonal => Some(Structure::Diagonal),
+            Linearization::Full => Some(run.backend.structure(run.problem)),
+        };
+        let entries = structure.map_or(0, |structure| structure.entries(n));
+        let zero = R::from_f64(0.0);
+        Self {
+            starts: vec![zero; chunks * n],
+            ends: vec![zero; chunks * n],
+            maps: vec![zero; chunks * entries],
+            entries,
+            structure,
+            scale: settings.factor,
+        }
+    }
+
+    /// The end of `chunk` when it starts from `start`. A prediction that is not finite falls back to the
+    /// end that was rolled (`M` = 0).
+    fn apply(&self, chunk: usize, blocks: usize, start: &[R], end: &mut [R]) {
+        let n = start.len();
+        let old = &self.starts[chunk * n..(chunk + 1) * n];
+        end.copy_from_slice(&self.ends[chunk * n..(chunk + 1) * n]);
+        let change = |i: usize| start[i] - old[i];
+        match self.structure {
+            None => {
+                let scale = R::from_f64(self.scale.powi(blocks as i32));
+                for (i, end) in end.iter_mut().enumerate() {
+                    *end += change(i) * scale;
+                }
+            }
+            Some(structure) => {
+                let size = structure.block_size(n);
+                let map = &self.maps[chunk * self.entries..(chunk + 1) * self.entries];
+                for (row, coefficients) in map.chunks_exact(size).enumerate() {
+                    let (block, row) = (row / size, row % size);
+                    let i = structure.component(n, block, row);
+                    let mut sum = R::from_f64(0.0);
+                    for (column, &coefficient) in coefficients.iter().enumerate() {
+                        sum += coefficient * change(structure.component(n, block, column));
+                    }
+                    end[i] += sum;
+                }
+            }
+        }
+        if !end.iter().all(|x| x.is_finite()) {
+            end.copy_from_slice(&self.ends[chunk * n..(chunk + 1) * n]);
+        }
+    }
+}
+
+/// Steps in a chunk: what fills the lanes, in whole blocks.
+fn chunk_length<D: Recurrence, B: Sweep<D>>(
+    run: &Run<'_, '_, D, B>,
+    block: Option<usize>,
+) -> usize {
+    const STEPS: usize = 256;
+    let width = run.backend.width();
+    let groups = groups_for(run.problem.total_steps(), width, STEPS);
+    let chunk = length_for(run.problem, groups, width);
+    match block {
+        Some(block) => chunk.next_multiple_of(block),
+        None => chunk,
+    }
+}
+
+/// For each sequence that is not done, its chunks from the first one with a residual.
+fn first_unsettled(chunks: &[Block], results: &[Linearized]) -> Vec<std::ops::Range<usize>> {
+    let mut unsettled: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut i = 0;
+    while i < chunks.len() {
+        let batch = chunks[i].batch;
+        let end = i + chunks[i..].iter().take_while(|chunk| chunk.batch == batch).count();
+        if let Some(first) = (i..end).find(|&k| !results[k].converged) {
+            unsettled.push(first..end);
+        }
+        i = end;
+    }
+    unsettled
+}
+
+/// Moves the borders of the unsettled chunks; returns the chunks to linearise again.
+fn update<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    chunks: &[Block],
+    settings: &LinearizeSettings,
+    maps: &Maps<D::Real>,
+    unsettled: &[std::ops::Range<usize>],
+) -> Result<Vec<usize>> {
+    let n = run.problem.state_dim();
+    let mut moved = Vec::new();
+    let mut starts: Vec<D::Real> = Vec::new();
+    for range in unsettled {
+        let mut start = maps.starts[range.start * n..(range.start + 1) * n].to_vec();
+        let mut end = start.clone();
+        for i in range.clone() {
+            moved.push(i);
+            starts.extend_from_slice(&start);
+            let blocks = chunks[i].len.div_ceil(settings.block);
+            maps.apply(i, blocks, &start, &mut end);
+            // A guess may have run off to infinity inside the chunk; a finite old start is then better.
+            let last = i + 1 == range.end;
+            if i > range.start && !last && !end.iter().all(|x| x.is_finite()) {
+                end.copy_from_slice(&maps.starts[(i + 1) * n..(i + 2) * n]);
+            }
+            std::mem::swap(&mut start, &mut end);
+        }
+    }
+    let chosen: Vec<Block> = moved.iter().map(|&i| chunks[i]).collect();
+    if chosen.iter().any(|chunk| chunk.len > settings.block) {
+        run.backend.replay(run.problem, &mut run.trajectory, &chosen, settings, &starts)?;
+    }
+    run.backend.write_starts(&mut run.trajectory, &chosen, &starts)?;
+    // A chunk of one block whose start has kept its bits would give the same again, but the
+    // residual at its end is measured against a border that has moved.
+    Ok(moved)
+}
+
+/// Whether the residuals have stopped falling.
+fn stagnates(residuals: &[f64]) -> bool {
+    match residuals {
+        [.., before, last] => !(*last < 0.3 * before),
+        _ => false,
+    }
+}
+
+/// Runs each unsettled sequence in order from its first unsettled chunk on.
+fn rest_in_order<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    chunks: &[Block],
+    unsettled: &[std::ops::Range<usize>],
+) -> Result<()> {
+    debug_assert!(unsettled.iter().all(|range| !follows(chunks, range.end)));
+    let rest: Vec<Block> = unsettled
+        .iter()
+        .map(|range| {
+            let first = chunks[range.start];
+            Block { len: run.problem.steps(first.batch) - first.start, ..first }
+        })
+        .collect();
+    let starts = run.stored_starts(&rest)?;
+    run.steps_done += rest.iter().map(|block| block.len).sum::<usize>();
+    // What was accepted before the rest stands; the rest itself has no residual.
+    run.residual = 0.0;
+    run.backend.run_in_order(run.problem, &mut run.trajectory, &rest, &starts)
+}

@@ -1,0 +1,190 @@
+//! One solve: what every method shares.
+
+use super::{Linearization, Method, Progress, Solver, Tolerance, auto, blocks, jacobi, newton};
+use crate::backend::{Block, Sweep};
+use crate::dynamics::Recurrence;
+use crate::error::Result;
+use crate::problem::Problem;
+use crate::report::{Report, SweepRecord};
+use crate::scalar::Scalar;
+use crate::solution::{Solution, Termination};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// A solve under way: the trajectory and the record of what was done to it.
+pub(super) struct Run<'r, 'a, D: Recurrence, B: Sweep<D>> {
+    pub(super) settings: &'r Solver,
+    pub(super) problem: &'r Problem<'a, D>,
+    pub(super) backend: &'r B,
+    pub(super) trajectory: B::Trajectory,
+    pub(super) tolerance: Tolerance,
+    pub(super) history: Vec<SweepRecord>,
+    pub(super) steps_done: usize,
+    pub(super) sweeps: usize,
+    pub(super) method: Method,
+    pub(super) reason: String,
+    pub(super) blocks: usize,
+    pub(super) block: usize,
+    pub(super) residual: f64,
+    /// Why a sequence ended otherwise than converged.
+    pub(super) unfinished: Vec<Option<Termination>>,
+}
+
+/// Solves `problem` as `settings` say, which are checked.
+pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
+    settings: &Solver,
+    problem: &Problem<'_, D>,
+    backend: &B,
+) -> Result<Solution<D::Real>> {
+    let started = Instant::now();
+    let mut run = Run {
+        settings,
+        problem,
+        backend,
+        trajectory: backend.allocate(problem)?,
+        tolerance: settings.tolerance.unwrap_or(Tolerance::default_of::<D::Real>()),
+        history: Vec::new(),
+        steps_done: 0,
+        sweeps: 0,
+        method: settings.method,
+        reason: String::new(),
+        blocks: 0,
+        block: 0,
+        residual: 0.0,
+        unfinished: vec![None; problem.batch_size()],
+    };
+    if problem.total_steps() == 0 || problem.state_dim() == 0 {
+        "nothing to compute".clone_into(&mut run.reason);
+        if run.method == Method::Auto {
+            run.method = Method::Sequential;
+        }
+    } else {
+        match settings.method {
+            Method::Auto => auto::solve(&mut run)?,
+            Method::Sequential => run.in_order()?,
+            Method::Sweeps(Linearization::Zero) => {
+                let block = settings.block.unwrap_or_else(|| run.default_block());
+                jacobi::solve(&mut run, block, false)?;
+            }
+            Method::Sweeps(linearization) => newton::solve(&mut run, linearization, settings.block, false)?,
+        }
+    }
+    run.finish(started)
+}
+
+impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
+    /// The plain loop over every sequence.
+    pub(super) fn in_order(&mut self) -> Result<()> {
+        let blocks = blocks::partition(self.problem, self.problem.max_steps());
+        let starts = self.initial_states(&blocks);
+        self.backend.run_in_order(self.problem, &mut self.trajectory, &blocks, &starts)?;
+        self.describe_blocks(&blocks);
+        self.sweeps += 1;
+        self.steps_done += self.problem.total_steps();
+        self.residual = 0.0;
+        self.unfinished.fill(None);
+        Ok(())
+    }
+
+    /// Steps of a block where a method has nothing better to go by.
+    pub(super) fn default_block(&self) -> usize {
+        const STEPS: usize = 128;
+        let width = self.backend.width();
+        let groups = blocks::groups_for(self.problem.total_steps(), width, STEPS);
+        blocks::length_for(self.problem, groups, width)
+    }
+
+    /// For each block the initial state of its sequence.
+    pub(super) fn initial_states(&self, blocks: &[Block]) -> Vec<D::Real> {
+        let initial = self.problem.initial_state();
+        blocks.iter().flat_map(|block| initial.row(block.batch).to_vec()).collect()
+    }
+
+    /// For each block a state to start it from before anything is known: the user's guess, else the
+    /// initial state.
+    pub(super) fn guessed_starts(&self, blocks: &[Block]) -> Result<Vec<D::Real>> {
+        let mut starts = self.initial_states(blocks);
+        if self.problem.guess().is_some() {
+            self.backend.read_starts(self.problem, &self.trajectory, blocks, &mut starts)?;
+        }
+        Ok(starts)
+    }
+
+    /// The state stored before each block.
+    pub(super) fn stored_starts(&self, blocks: &[Block]) -> Result<Vec<D::Real>> {
+        let zero = D::Real::from_f64(0.0);
+        let mut starts = vec![zero; blocks.len() * self.problem.state_dim()];
+        self.backend.read_starts(self.problem, &self.trajectory, blocks, &mut starts)?;
+        Ok(starts)
+    }
+
+    /// Notes the blocks for the report.
+    pub(super) fn describe_blocks(&mut self, blocks: &[Block]) {
+        self.blocks = blocks.len();
+        self.block = blocks.iter().map(|block| block.len).max().unwrap_or(0);
+    }
+
+    /// Records a sweep and tells the observer, whose wish is returned.
+    pub(super) fn record(&mut self, record: SweepRecord, converged: usize) -> ControlFlow<()> {
+        self.history.push(record);
+        self.sweeps += 1;
+        self.steps_done += record.steps;
+        let progress = Progress {
+            sweep: self.sweeps,
+            residual: record.residual,
+            converged,
+            blocks: self.blocks,
+        };
+        match &self.settings.observer {
+            Some(observer) => observer(&progress),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Marks the sequences that have one of `blocks` as ended by `termination`.
+    pub(super) fn give_up<'b>(
+        &mut self,
+        blocks: impl Iterator<Item = &'b Block>,
+        termination: Termination,
+    ) {
+        for block in blocks {
+            self.unfinished[block.batch] = Some(termination);
+        }
+    }
+
+    fn finish(self, started: Instant) -> Result<Solution<D::Real>> {
+        let non_finite = self.backend.first_non_finite(self.problem, &self.trajectory)?;
+        let terminations: Vec<_> = self
+            .unfinished
+            .iter()
+            .zip(&non_finite)
+            .enumerate()
+            .map(|(batch, (unfinished, non_finite))| match (unfinished, non_finite) {
+                (Some(termination), _) => *termination,
+                (None, Some(t)) => Termination::NonFinite { batch, t: *t },
+                (None, None) => Termination::Converged,
+            })
+            .collect();
+        let problem = self.problem;
+        let work = self.steps_done as f64 / problem.total_steps().max(1) as f64;
+        let states = self.backend.fetch(self.trajectory)?;
+        let residual = if non_finite.iter().any(Option::is_some) { f64::NAN } else { self.residual };
+        Ok(Solution {
+            states,
+            steps: (0..problem.batch_size()).map(|b| problem.steps(b)).collect(),
+            terminations,
+            report: Report {
+                method: self.method,
+                reason: self.reason,
+                backend: self.backend.describe(),
+                blocks: self.blocks,
+                block: self.block,
+                sweeps: self.sweeps,
+                residual,
+                work,
+                history: self.history,
+                elapsed: started.elapsed(),
+            },
+        })
+    }
+}

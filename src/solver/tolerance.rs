@@ -1,0 +1,54 @@
+//! When a residual counts as zero.
+
+use crate::error::{Error, Result};
+use crate::scalar::Real;
+
+/// A residual `r_t = x_t − f(x_{t−1})` counts as zero where `|r_t| ≤ atol + rtol · |x_t|`, for every step
+/// and component; a NaN never does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Tolerance {
+    /// Absolute part, in the units of the state. Default 0.
+    pub atol: f64,
+    /// Relative part. Default 1e-6 in `f32` (8 ulp), 1e-13 in `f64` (450 ulp): as good as the loop.
+    pub rtol: f64,
+}
+
+impl Tolerance {
+    /// The default for a precision.
+    pub fn default_of<R: Real>() -> Self {
+        Self { atol: 0.0, rtol: if R::SINGLE { 1e-6 } else { 1e-13 } }
+    }
+
+    pub(crate) fn checked(atol: f64, rtol: f64) -> Result<Self> {
+        for (setting, value) in [("tolerance: atol", atol), ("tolerance: rtol", rtol)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::setting(setting, "a finite number, at least 0", value));
+            }
+        }
+        Ok(Self { atol, rtol })
+    }
+
+    /// Whether two values of one component agree: equal bits, or close enough.
+    #[inline(always)]
+    pub(crate) fn accepts<R: Real>(self, a: R, b: R) -> bool {
+        let (a, b) = (a.to_f64(), b.to_f64());
+        let size = a.abs().max(b.abs());
+        (a - b).abs() <= self.atol + self.rtol * size || a.to_bits() == b.to_bits()
+    }
+}
+
+/// Largest difference of two states, in their units: NaN if it is not finite, 0 for equal bits.
+#[inline(always)]
+pub(crate) fn distance<R: Real>(a: &[R], b: &[R]) -> f64 {
+    let mut largest = 0.0f64;
+    for (&a, &b) in a.iter().zip(b) {
+        if !a.same_bits(b) {
+            let difference = (a.to_f64() - b.to_f64()).abs();
+            if !(difference <= largest) {
+                largest = difference;
+            }
+        }
+    }
+    largest
+}
