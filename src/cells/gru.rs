@@ -1,6 +1,6 @@
 //! The gated recurrent unit.
 
-use super::{init, layout, matvec};
+use super::{init, layout, matvec, slope};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
 use crate::scalar::{Param, Real, Scalar};
@@ -77,11 +77,10 @@ impl<S: Scalar> Gates<S> {
     /// Derivatives of `h'` with respect to the sums in `r`, `z` and `V_n h + c_n`.
     #[inline(always)]
     fn slopes(self, h: S) -> [S; 3] {
-        let one = S::from_f64(1.0);
-        let inside = (one - self.z) * (one - self.n * self.n);
+        let inside = (S::from_f64(1.0) - self.z) * slope::tanh(self.n);
         [
-            inside * self.hidden_n * self.r * (one - self.r),
-            (h - self.n) * self.z * (one - self.z),
+            inside * self.hidden_n * slope::sigmoid(self.r),
+            (h - self.n) * slope::sigmoid(self.z),
             inside * self.r,
         ]
     }
@@ -120,10 +119,10 @@ impl<'a, S: Scalar> Weights<'a, S> {
         gates
     }
 
-    /// The row of `unit`'s `gate` in `weight_hh`.
+    /// The rows of `unit` in `weight_hh`.
     #[inline(always)]
-    fn row(&self, gate: usize, unit: usize) -> &'a [Param<S>] {
-        &self.hh[(gate * self.hidden + unit) * self.hidden..][..self.hidden]
+    fn rows(&self, unit: usize) -> [&'a [Param<S>]; 3] {
+        matvec::rows(self.hh, self.hidden, unit, self.hidden)
     }
 }
 
@@ -273,7 +272,7 @@ impl<R: Real> Dynamics for Gru<R> {
             let [gates] = weights.gates::<1>(i, h, u);
             next[i] = gates.next(h[i]);
             let [in_r, in_z, in_n] = gates.slopes(h[i]);
-            let (v_r, v_z, v_n) = (weights.row(0, i), weights.row(1, i), weights.row(2, i));
+            let [v_r, v_z, v_n] = weights.rows(i);
             let row = &mut jacobian[i * n..][..n];
             for j in 0..n {
                 row[j] = in_r.mul_add_param(v_r[j], in_z.mul_add_param(v_z[j], in_n * v_n[j]));
@@ -299,7 +298,7 @@ impl<R: Real> Dynamics for Gru<R> {
             let [gates] = weights.gates::<1>(i, h, u);
             next[i] = gates.next(h[i]);
             let [in_r, in_z, in_n] = gates.slopes(h[i]);
-            let (v_r, v_z, v_n) = (weights.row(0, i), weights.row(1, i), weights.row(2, i));
+            let [v_r, v_z, v_n] = weights.rows(i);
             let through = in_r.mul_add_param(v_r[i], in_z.mul_add_param(v_z[i], in_n * v_n[i]));
             diagonal[i] = through + gates.z;
         }

@@ -38,3 +38,13 @@ pub(super) fn join<R: Real>(arrays: &[Given<'_, R>]) -> Result<Vec<R>> {
     }
     Ok(params)
 }
+
+/// Takes the last `length` parameters away and adds them to the `length` before: two biases that
+/// are only ever added.
+pub(super) fn add_last<R: Real>(params: &mut Vec<R>, length: usize) {
+    let last = params.split_off(params.len() - length);
+    let start = params.len() - length;
+    for (p, v) in params[start..].iter_mut().zip(last) {
+        *p += v;
+    }
+}

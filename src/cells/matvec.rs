@@ -2,6 +2,21 @@
 
 use crate::scalar::{Param, Scalar};
 
+/// The rows of `unit` in the matrices of `G` gates, `[G · units, columns]`.
+#[inline(always)]
+pub(super) fn rows<T, const G: usize>(
+    weights: &[T],
+    units: usize,
+    unit: usize,
+    columns: usize,
+) -> [&[T]; G] {
+    let mut rows: [&[T]; G] = [&[]; G];
+    for g in 0..G {
+        rows[g] = &weights[(g * units + unit) * columns..][..columns];
+    }
+    rows
+}
+
 /// `acc[g][k] += Σ_j W[g·units + first + k, j] · x[j]` for `G` gates of `U` units from `first`.
 ///
 /// `weights` is `[G · units, x.len()]`, row-major. One load of `x[j]` serves `G · U` rows. A row's
@@ -15,17 +30,15 @@ pub(super) fn add_product<S: Scalar, const G: usize, const U: usize>(
     x: &[S],
 ) {
     let columns = x.len();
-    let mut rows: [[&[Param<S>]; U]; G] = [[&[]; U]; G];
-    for g in 0..G {
-        for k in 0..U {
-            rows[g][k] = &weights[(g * units + first + k) * columns..][..columns];
-        }
+    let mut tile: [[&[Param<S>]; G]; U] = [[&[]; G]; U];
+    for (k, rows_of_unit) in tile.iter_mut().enumerate() {
+        *rows_of_unit = rows(weights, units, first + k, columns);
     }
     for j in 0..columns {
         let x = x[j];
         for g in 0..G {
             for k in 0..U {
-                acc[g][k] = x.mul_add_param(rows[g][k][j], acc[g][k]);
+                acc[g][k] = x.mul_add_param(tile[k][g][j], acc[g][k]);
             }
         }
     }
