@@ -1,0 +1,69 @@
+//! Inner products of weight rows with an input or a state.
+
+use crate::scalar::{Param, Scalar};
+
+/// The rows of `unit` in the matrices of `G` gates, `[G · units, columns]`.
+#[inline(always)]
+pub(super) fn rows<T, const G: usize>(
+    weights: &[T],
+    units: usize,
+    unit: usize,
+    columns: usize,
+) -> [&[T]; G] {
+    let mut rows: [&[T]; G] = [&[]; G];
+    for g in 0..G {
+        rows[g] = &weights[(g * units + unit) * columns..][..columns];
+    }
+    rows
+}
+
+/// `acc[g][k] += Σ_j W[g·units + first + k, j] · x[j]` for `G` gates of `U` units from `first`.
+///
+/// `weights` is `[G · units, x.len()]`, row-major. One load of `x[j]` serves `G · U` rows. A row's
+/// sum is in ascending `j` whatever `U`.
+#[inline(always)]
+pub(super) fn add_product<S: Scalar, const G: usize, const U: usize>(
+    acc: &mut [[S; U]; G],
+    weights: &[Param<S>],
+    units: usize,
+    first: usize,
+    x: &[S],
+) {
+    let columns = x.len();
+    let mut tile: [[&[Param<S>]; G]; U] = [[&[]; G]; U];
+    for (k, rows_of_unit) in tile.iter_mut().enumerate() {
+        *rows_of_unit = rows(weights, units, first + k, columns);
+    }
+    for j in 0..columns {
+        let x = x[j];
+        for g in 0..G {
+            for k in 0..U {
+                acc[g][k] = x.mul_add_param(tile[k][g][j], acc[g][k]);
+            }
+        }
+    }
+}
+
+/// `G` gates of `U` units from `first`, out of `[G · units]`.
+#[inline(always)]
+pub(super) fn load<S: Scalar, const G: usize, const U: usize>(
+    vector: &[Param<S>],
+    units: usize,
+    first: usize,
+) -> [[S; U]; G] {
+    let mut out = [[S::from_f64(0.0); U]; G];
+    for g in 0..G {
+        let gate = &vector[g * units + first..][..U];
+        for k in 0..U {
+            out[g][k] = S::from(gate[k]);
+        }
+    }
+    out
+}
+
+/// How many of `units` units to process in pairs, which halves the loads of `x`: all that make
+/// pairs, unless there are few or the accumulators of a pair would not fit in registers.
+#[inline(always)]
+pub(super) fn paired<S>(units: usize) -> usize {
+    if units >= 16 && size_of::<S>() <= 128 { units & !1 } else { 0 }
+}
