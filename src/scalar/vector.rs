@@ -4,7 +4,7 @@
 //! [`Vector`]. Bit operations act on the pattern of each lane as an unsigned integer of the
 //! same width.
 
-use super::Real;
+use super::{Real, math};
 use std::fmt::Debug;
 
 /// A register of `WIDTH` numbers.
@@ -37,6 +37,16 @@ pub trait Vector: Copy + Debug + Send + Sync {
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
+    /// `self` where `self < other`, else (NaN too) `other`.
+    fn min(self, other: Self) -> Self;
+    /// `self` where `self > other`, else (NaN too) `other`.
+    fn max(self, other: Self) -> Self;
+    /// `self · 2ᵏ` for integral `k`, rounded once, if |self| is within [½, 2] and |k| below
+    /// twice the largest exponent.
+    #[inline(always)]
+    fn scale(self, k: Self) -> Self {
+        scale_in_halves(self, k)
+    }
     /// `yes` where `self < bound`, else (NaN too) `no`.
     fn select_lt(self, bound: Self, yes: Self, no: Self) -> Self;
     /// `yes` where `self` is a NaN, else `no`.
@@ -58,6 +68,16 @@ pub trait Vector: Copy + Debug + Send + Sync {
     fn shl<const N: i32>(self) -> Self;
     /// Patterns shifted right, zeros from the left.
     fn shr<const N: i32>(self) -> Self;
+}
+
+/// `x · 2ᵏ` as `x · 2ʰ · 2ᵏ⁻ʰ` with h = round(k/2): the first product is exact, the second rounds,
+/// so that overflow and subnormal numbers come out right.
+#[inline(always)]
+fn scale_in_halves<V: Vector>(x: V, k: V) -> V {
+    let shift = math::exponent_shift::<V>();
+    let half = k.mul_add(math::splat(0.5), shift);
+    let rest = k.sub(half.sub(shift)).add(shift);
+    x.mul(math::power_of_two(half)).mul(math::power_of_two(rest))
 }
 
 /// `N` numbers in plain Rust. `FMA` says that the code around has the instruction.
@@ -132,6 +152,14 @@ macro_rules! array_vector {
             #[inline(always)]
             fn sqrt(self) -> Self {
                 Self(self.0.map(<$real>::sqrt))
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                self.zip(other, |a, b| if a < b { a } else { b })
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                self.zip(other, |a, b| if a > b { a } else { b })
             }
             #[inline(always)]
             fn select_lt(self, bound: Self, mut yes: Self, no: Self) -> Self {

@@ -39,12 +39,13 @@ macro_rules! register {
     (
         $name:ident, $raw:ty, $real:ty, $width:literal, $fma:literal, $bits:ty,
         $set1:ident, $set1_int:ident, $cast:ident, $uncast:ident,
-        $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident,
+        $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $min:ident, $max:ident,
         $and:ident, $or:ident, $xor:ident, $iadd:ident, $isub:ident, $shl:ident, $shr:ident,
         mul_add: |$ma:ident, $mb:ident, $mc:ident| $mul_add:expr,
         select_lt: |$sa:ident, $sb:ident, $sy:ident, $sn:ident| $select_lt:expr,
         select_nan: |$na:ident, $ny:ident, $nn:ident| $select_nan:expr,
         all_le: |$la:ident, $lb:ident| $all_le:expr
+        $(, scale: $scale:ident)?
     ) => {
         #[doc = concat!(stringify!($width), " lanes of ", stringify!($real), ".")]
         #[derive(Clone, Copy, Debug)]
@@ -108,6 +109,23 @@ macro_rules! register {
                 Self(unsafe { $sqrt(self.0) })
             }
             #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                // SAFETY: dispatch found the instruction set.
+                Self(unsafe { $min(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                // SAFETY: dispatch found the instruction set.
+                Self(unsafe { $max(self.0, other.0) })
+            }
+            $(
+                #[inline(always)]
+                fn scale(self, k: Self) -> Self {
+                    // SAFETY: dispatch found the instruction set.
+                    Self(unsafe { $scale(self.0, k.0) })
+                }
+            )?
+            #[inline(always)]
             fn select_lt(self, bound: Self, yes: Self, no: Self) -> Self {
                 let ($sa, $sb, $sy, $sn) = (self.0, bound.0, yes.0, no.0);
                 // SAFETY: dispatch found the instruction set.
@@ -167,7 +185,7 @@ macro_rules! register {
 register!(
     F32x4, __m128, f32, 4, false, i32,
     _mm_set1_ps, _mm_set1_epi32, _mm_castps_si128, _mm_castsi128_ps,
-    _mm_add_ps, _mm_sub_ps, _mm_mul_ps, _mm_div_ps, _mm_sqrt_ps,
+    _mm_add_ps, _mm_sub_ps, _mm_mul_ps, _mm_div_ps, _mm_sqrt_ps, _mm_min_ps, _mm_max_ps,
     _mm_and_si128, _mm_or_si128, _mm_xor_si128, _mm_add_epi32, _mm_sub_epi32, _mm_sll_epi32, _mm_srl_epi32,
     mul_add: |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c),
     select_lt: |a, b, y, n| {
@@ -183,7 +201,7 @@ register!(
 register!(
     F64x2, __m128d, f64, 2, false, i64,
     _mm_set1_pd, _mm_set1_epi64x, _mm_castpd_si128, _mm_castsi128_pd,
-    _mm_add_pd, _mm_sub_pd, _mm_mul_pd, _mm_div_pd, _mm_sqrt_pd,
+    _mm_add_pd, _mm_sub_pd, _mm_mul_pd, _mm_div_pd, _mm_sqrt_pd, _mm_min_pd, _mm_max_pd,
     _mm_and_si128, _mm_or_si128, _mm_xor_si128, _mm_add_epi64, _mm_sub_epi64, _mm_sll_epi64, _mm_srl_epi64,
     mul_add: |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c),
     select_lt: |a, b, y, n| {
@@ -199,7 +217,7 @@ register!(
 register!(
     F32x8, __m256, f32, 8, true, i32,
     _mm256_set1_ps, _mm256_set1_epi32, _mm256_castps_si256, _mm256_castsi256_ps,
-    _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_sqrt_ps,
+    _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_sqrt_ps, _mm256_min_ps, _mm256_max_ps,
     _mm256_and_si256, _mm256_or_si256, _mm256_xor_si256, _mm256_add_epi32, _mm256_sub_epi32, _mm256_sll_epi32, _mm256_srl_epi32,
     mul_add: |a, b, c| _mm256_fmadd_ps(a, b, c),
     select_lt: |a, b, y, n| _mm256_blendv_ps(n, y, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)),
@@ -209,7 +227,7 @@ register!(
 register!(
     F64x4, __m256d, f64, 4, true, i64,
     _mm256_set1_pd, _mm256_set1_epi64x, _mm256_castpd_si256, _mm256_castsi256_pd,
-    _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_sqrt_pd,
+    _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_sqrt_pd, _mm256_min_pd, _mm256_max_pd,
     _mm256_and_si256, _mm256_or_si256, _mm256_xor_si256, _mm256_add_epi64, _mm256_sub_epi64, _mm256_sll_epi64, _mm256_srl_epi64,
     mul_add: |a, b, c| _mm256_fmadd_pd(a, b, c),
     select_lt: |a, b, y, n| _mm256_blendv_pd(n, y, _mm256_cmp_pd::<_CMP_LT_OQ>(a, b)),
@@ -219,20 +237,22 @@ register!(
 register!(
     F32x16, __m512, f32, 16, true, i32,
     _mm512_set1_ps, _mm512_set1_epi32, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_sqrt_ps,
+    _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_sqrt_ps, _mm512_min_ps, _mm512_max_ps,
     _mm512_and_si512, _mm512_or_si512, _mm512_xor_si512, _mm512_add_epi32, _mm512_sub_epi32, _mm512_sll_epi32, _mm512_srl_epi32,
     mul_add: |a, b, c| _mm512_fmadd_ps(a, b, c),
     select_lt: |a, b, y, n| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), n, y),
     select_nan: |a, y, n| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), n, y),
-    all_le: |a, b| _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) == 0xffff
+    all_le: |a, b| _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) == 0xffff,
+    scale: _mm512_scalef_ps
 );
 register!(
     F64x8, __m512d, f64, 8, true, i64,
     _mm512_set1_pd, _mm512_set1_epi64, _mm512_castpd_si512, _mm512_castsi512_pd,
-    _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_sqrt_pd,
+    _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_sqrt_pd, _mm512_min_pd, _mm512_max_pd,
     _mm512_and_si512, _mm512_or_si512, _mm512_xor_si512, _mm512_add_epi64, _mm512_sub_epi64, _mm512_sll_epi64, _mm512_srl_epi64,
     mul_add: |a, b, c| _mm512_fmadd_pd(a, b, c),
     select_lt: |a, b, y, n| _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), n, y),
     select_nan: |a, y, n| _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a), n, y),
-    all_le: |a, b| _mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b) == 0xff
+    all_le: |a, b| _mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b) == 0xff,
+    scale: _mm512_scalef_pd
 );
