@@ -1,4 +1,4 @@
 //! Where sweeps run: one folder a device.
 
 #[cfg(feature = "cpu")]
-pub mod cpu;
+pub(crate) mod cpu;

@@ -1,5 +1,6 @@
 //! The recurrence.
 
+use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Isa, Lanes, Param, Parameter, Real, Scalar};
 
 /// Which entries of the Jacobian `∂f/∂x` of a step can differ from zero.
@@ -180,25 +181,39 @@ pub(crate) fn step_in_order<D: Dynamics + ?Sized, I: Isa>(
     states: &mut [D::Real],
     steps: usize,
 ) {
-    type One<D, I> = Lanes<<D as Dynamics>::Real, <I as Isa>::Single, 1>;
-    let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
-    let params = Parameter::from_slice(params);
-    let zero = One::<D, I>::from_f64(0.0);
-    let mut current: Vec<_> = x.iter().map(|&v| One::<D, I>::constant(v)).collect();
-    let mut u = vec![zero; m];
-    let mut next = vec![zero; n + dynamics.scratch_dim()];
-    for t in 0..steps {
-        for (u, &v) in u.iter_mut().zip(&inputs[t * m..]) {
-            *u = One::<D, I>::constant(v);
+    I::Single::enter(StepInOrder { dynamics, params, x, inputs, states, steps });
+}
+
+struct StepInOrder<'k, D: Dynamics + ?Sized> {
+    dynamics: &'k D,
+    params: &'k [D::Real],
+    x: &'k mut [D::Real],
+    inputs: &'k [D::Real],
+    states: &'k mut [D::Real],
+    steps: usize,
+}
+
+impl<D: Dynamics + ?Sized> Kernel for StepInOrder<'_, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        type One<D, I> = Lanes<<D as Dynamics>::Real, I, 1>;
+        let Self { dynamics, params, x, inputs, states, steps } = self;
+        let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
+        let params = Parameter::from_slice(params);
+        let zero = One::<D, I>::from_f64(0.0);
+        let mut current = vec![zero; n];
+        Lanes::flatten_mut(&mut current).copy_from_slice(x);
+        let mut u = vec![zero; m];
+        let mut next = vec![zero; n + dynamics.scratch_dim()];
+        for t in 0..steps {
+            Lanes::flatten_mut(&mut u).copy_from_slice(&inputs[t * m..(t + 1) * m]);
+            dynamics.step(params, &current, &u, &mut next);
+            current.copy_from_slice(&next[..n]);
+            states[t * n..(t + 1) * n].copy_from_slice(Lanes::flatten(&current));
         }
-        dynamics.step(params, &current, &u, &mut next);
-        current.copy_from_slice(&next[..n]);
-        for (state, v) in states[t * n..(t + 1) * n].iter_mut().zip(&current) {
-            *state = v.lane(0);
-        }
-    }
-    for (x, v) in x.iter_mut().zip(&current) {
-        *x = v.lane(0);
+        x.copy_from_slice(Lanes::flatten(&current));
     }
 }
 

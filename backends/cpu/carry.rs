@@ -3,7 +3,8 @@
 use super::group::Group;
 use super::jacobian::{Jacobian, TANGENTS, apply, multiply};
 use crate::dynamics::{Dynamics, Structure};
-use crate::scalar::{Dual, Isa, Lanes, Parameter, Real, Scalar};
+use crate::scalar::{Dual, Isa, Lanes, Scalar};
+use crate::scan::product::Product;
 
 /// A state with its derivative with respect to the start of the chunk, and with the `offset`: how far the
 /// state moves at the end of the chunk when the chunk's start stays (the borders inside it move all the
@@ -25,15 +26,15 @@ pub(super) trait Carry<S: Scalar> {
 }
 
 /// Derivatives as tangents, [`TANGENTS`] of the `n + 1` columns (the last is the offset) at a time.
-pub(super) struct Tangents<'k, D: Dynamics, S: Scalar> {
+pub(super) struct Tangents<'k, D: Dynamics, I: Isa> {
     group: Group<'k, D>,
     first: usize,
-    x: Vec<Dual<S, TANGENTS>>,
-    u: Vec<Dual<S, TANGENTS>>,
-    next: Vec<Dual<S, TANGENTS>>,
+    x: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
+    u: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
+    next: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
 }
 
-impl<'k, D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Tangents<'k, D, S> {
+impl<'k, D: Dynamics, I: Isa> Tangents<'k, D, I> {
     /// Columns `first..first + TANGENTS`, at a chunk's start.
     #[inline(always)]
     pub(super) fn new(group: Group<'k, D>, first: usize) -> Self {
@@ -42,7 +43,7 @@ impl<'k, D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Tangents<'k, D
         let zero = Dual::from_f64(0.0);
         let mut x = vec![zero; n];
         for (tangent, x) in x.iter_mut().skip(first).take(TANGENTS).enumerate() {
-            x.tangents[tangent] = S::from_f64(1.0);
+            x.tangents[tangent] = Lanes::from_f64(1.0);
         }
         let u = vec![zero; dynamics.input_dim()];
         Self { group, first, x, u, next: vec![zero; n + dynamics.scratch_dim()] }
@@ -50,7 +51,7 @@ impl<'k, D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Tangents<'k, D
 
     /// `∂x_i` by component `column` of the chunk's start.
     #[inline(always)]
-    pub(super) fn derivative(&self, i: usize, column: usize) -> S {
+    pub(super) fn derivative(&self, i: usize, column: usize) -> Lanes<D::Real, I, 1> {
         self.x[i].tangents[column - self.first]
     }
 
@@ -62,37 +63,36 @@ impl<'k, D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Tangents<'k, D
     }
 }
 
-impl<D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Carry<S> for Tangents<'_, D, S> {
+impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Tangents<'_, D, I> {
     #[inline(always)]
-    fn value(&self, i: usize) -> S {
+    fn value(&self, i: usize) -> Lanes<D::Real, I, 1> {
         self.x[i].value
     }
     #[inline(always)]
-    fn offset(&self, i: usize) -> S {
+    fn offset(&self, i: usize) -> Lanes<D::Real, I, 1> {
         match self.offset_tangent() {
             Some(tangent) => self.x[i].tangents[tangent],
-            None => S::from_f64(0.0),
+            None => Lanes::from_f64(0.0),
         }
     }
     #[inline(always)]
-    fn set(&mut self, i: usize, value: S, offset: S) {
+    fn set(&mut self, i: usize, value: Lanes<D::Real, I, 1>, offset: Lanes<D::Real, I, 1>) {
         self.x[i].value = value;
         if let Some(tangent) = self.offset_tangent() {
             self.x[i].tangents[tangent] = offset;
         }
     }
     #[inline(always)]
-    fn step(&mut self, u: &[S]) {
+    fn step(&mut self, u: &[Lanes<D::Real, I, 1>]) {
         for (dual, &value) in self.u.iter_mut().zip(u) {
             dual.value = value;
         }
-        let params = Parameter::from_slice(self.group.params);
-        self.group.dynamics.step(params, &self.x, &self.u, &mut self.next);
+        self.group.step::<I, _>(&self.x, &self.u, &mut self.next);
         let n = self.x.len();
         self.x.copy_from_slice(&self.next[..n]);
     }
     #[inline(always)]
-    fn scale(&mut self, factor: S::Real) {
+    fn scale(&mut self, factor: D::Real) {
         for x in &mut self.x {
             for tangent in &mut x.tangents {
                 *tangent *= factor;
@@ -101,43 +101,35 @@ impl<D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Carry<S> for Tange
     }
 }
 
-/// The derivative as a compact matrix, multiplied by each step's Jacobian; or no derivative and the
-/// offset handed on unchanged, where `structure` is none.
-pub(super) struct Matrix<'k, D: Dynamics, S: Scalar> {
-    group: Group<'k, D>,
-    structure: Option<Structure>,
-    jacobian: Jacobian<'k, D, S>,
-    x: Vec<S>,
-    next: Vec<S>,
-    offset: Vec<S>,
-    next_offset: Vec<S>,
-    entries: Vec<S>,
-    map: Vec<S>,
-    product: Vec<S>,
-
+/// The derivative as a compact matrix, multiplied by each step's Jacobian.
+pub(super) struct Matrix<'k, D: Dynamics, I: Isa> {
+    structure: Structure,
+    jacobian: Jacobian<'k, D, I>,
+    x: Vec<Lanes<D::Real, I, 1>>,
+    next: Vec<Lanes<D::Real, I, 1>>,
+    offset: Vec<Lanes<D::Real, I, 1>>,
+    next_offset: Vec<Lanes<D::Real, I, 1>>,
+    entries: Vec<Lanes<D::Real, I, 1>>,
+    map: Vec<Lanes<D::Real, I, 1>>,
+    product: Vec<Lanes<D::Real, I, 1>>,
 }
 
-impl<'k, D, R: Real, I: Isa, const K: usize> Matrix<'k, D, Lanes<R, I, K>>
-where
-    D: Dynamics<Real = R>,
-{
+impl<'k, D: Dynamics, I: Isa> Matrix<'k, D, I> {
     /// At a chunk's start.
     #[inline(always)]
-    pub(super) fn new(group: Group<'k, D>, structure: Option<Structure>) -> Self {
+    pub(super) fn new(group: Group<'k, D>, structure: Structure) -> Self {
         let dynamics = group.dynamics;
         let n = dynamics.state_dim();
         let zero = Lanes::from_f64(0.0);
-        let kept = structure.unwrap_or(Structure::Diagonal);
-        let entries = structure.map_or(0, |structure| structure.entries(n));
+        let entries = structure.entries(n);
         let mut map = vec![zero; entries];
-        let size = kept.block_size(n);
+        let size = structure.block_size(n);
         for (row, coefficients) in map.chunks_exact_mut(size).enumerate() {
             coefficients[row % size] = Lanes::from_f64(1.0);
         }
         Self {
-            group,
             structure,
-            jacobian: Jacobian::new(group, kept),
+            jacobian: Jacobian::new(group, structure),
             x: vec![zero; n],
             next: vec![zero; n + dynamics.scratch_dim()],
             offset: vec![zero; n],
@@ -145,74 +137,109 @@ where
             entries: vec![zero; entries],
             product: map.clone(),
             map,
-
         }
     }
 
     /// The compact matrix.
-    pub(super) fn map(&self) -> &[Lanes<R, I, K>] {
+    pub(super) fn map(&self) -> &[Lanes<D::Real, I, 1>] {
         &self.map
     }
 }
 
-/// `out = left · right`, `n × n`, row-major; one number a lane.
-fn dense_product<R: Real, I: Isa, const K: usize>(
-    n: usize,
-    left: &[Lanes<R, I, K>],
-    right: &[Lanes<R, I, K>],
-    out: &mut [Lanes<R, I, K>],
-) {
-    crate::scan::product(
-        n,
-        Lanes::flatten(left),
-        Lanes::flatten(right),
-        Lanes::flatten_mut(out),
-    );
-}
-
-impl<D, R: Real, I: Isa, const K: usize> Carry<Lanes<R, I, K>> for Matrix<'_, D, Lanes<R, I, K>>
-where
-    D: Dynamics<Real = R>,
-{
+impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Matrix<'_, D, I> {
     #[inline(always)]
-    fn value(&self, i: usize) -> Lanes<R, I, K> {
+    fn value(&self, i: usize) -> Lanes<D::Real, I, 1> {
         self.x[i]
     }
     #[inline(always)]
-    fn offset(&self, i: usize) -> Lanes<R, I, K> {
+    fn offset(&self, i: usize) -> Lanes<D::Real, I, 1> {
         self.offset[i]
     }
     #[inline(always)]
-    fn set(&mut self, i: usize, value: Lanes<R, I, K>, offset: Lanes<R, I, K>) {
+    fn set(&mut self, i: usize, value: Lanes<D::Real, I, 1>, offset: Lanes<D::Real, I, 1>) {
         self.x[i] = value;
         self.offset[i] = offset;
     }
     #[inline(always)]
-    fn step(&mut self, u: &[Lanes<R, I, K>]) {
+    fn step(&mut self, u: &[Lanes<D::Real, I, 1>]) {
         let n = self.x.len();
-        match self.structure {
-            None => {
-                let params = Parameter::from_slice(self.group.params);
-                self.group.dynamics.step(params, &self.x, u, &mut self.next);
-            }
-            Some(structure) => {
-                self.jacobian.evaluate(&self.x, u, &mut self.next, &mut self.entries);
-                if structure == Structure::Dense && Lanes::<R, I, K>::LANES == 1 {
-                    dense_product(n, &self.entries, &self.map, &mut self.product);
-                } else {
-                    multiply(structure, n, &self.entries, &self.map, &mut self.product);
-                }
-                std::mem::swap(&mut self.map, &mut self.product);
-                apply(structure, n, &self.entries, &self.offset, &mut self.next_offset);
-                std::mem::swap(&mut self.offset, &mut self.next_offset);
-            }
+        self.jacobian.evaluate(&self.x, u, &mut self.next, &mut self.entries);
+        if self.structure == Structure::Dense && Lanes::<D::Real, I, 1>::LANES == 1 {
+            D::Real::faer_product(
+                n,
+                Lanes::flatten(&self.entries),
+                Lanes::flatten(&self.map),
+                Lanes::flatten_mut(&mut self.product),
+            );
+        } else {
+            multiply(self.structure, n, &self.entries, &self.map, &mut self.product);
         }
+        std::mem::swap(&mut self.map, &mut self.product);
+        apply(self.structure, n, &self.entries, &self.offset, &mut self.next_offset);
+        std::mem::swap(&mut self.offset, &mut self.next_offset);
         self.x.copy_from_slice(&self.next[..n]);
     }
     #[inline(always)]
-    fn scale(&mut self, factor: R) {
+    fn scale(&mut self, factor: D::Real) {
         for entry in self.map.iter_mut().chain(&mut self.offset) {
             *entry *= factor;
+        }
+    }
+}
+
+/// No derivative, and the offset handed on unchanged. The step is the one with a tangent, which the replay
+/// has compiled.
+pub(super) struct Unchanged<'k, D: Dynamics, I: Isa> {
+    group: Group<'k, D>,
+    x: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
+    u: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
+    next: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
+    offset: Vec<Lanes<D::Real, I, 1>>,
+}
+
+impl<'k, D: Dynamics, I: Isa> Unchanged<'k, D, I> {
+    /// At a chunk's start.
+    #[inline(always)]
+    pub(super) fn new(group: Group<'k, D>) -> Self {
+        let (n, zero) = (group.dynamics.state_dim(), Dual::from_f64(0.0));
+        Self {
+            group,
+            x: vec![zero; n],
+            u: vec![zero; group.dynamics.input_dim()],
+            next: vec![zero; n + group.dynamics.scratch_dim()],
+            offset: vec![Lanes::from_f64(0.0); n],
+        }
+    }
+}
+
+impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Unchanged<'_, D, I> {
+    #[inline(always)]
+    fn value(&self, i: usize) -> Lanes<D::Real, I, 1> {
+        self.x[i].value
+    }
+    #[inline(always)]
+    fn offset(&self, i: usize) -> Lanes<D::Real, I, 1> {
+        self.offset[i]
+    }
+    #[inline(always)]
+    fn set(&mut self, i: usize, value: Lanes<D::Real, I, 1>, offset: Lanes<D::Real, I, 1>) {
+        self.x[i].value = value;
+        self.offset[i] = offset;
+    }
+    #[inline(always)]
+    fn step(&mut self, u: &[Lanes<D::Real, I, 1>]) {
+        for (dual, &value) in self.u.iter_mut().zip(u) {
+            dual.value = value;
+        }
+        self.group.step::<I, _>(&self.x, &self.u, &mut self.next);
+        for (x, next) in self.x.iter_mut().zip(&self.next) {
+            x.value = next.value;
+        }
+    }
+    #[inline(always)]
+    fn scale(&mut self, factor: D::Real) {
+        for offset in &mut self.offset {
+            *offset *= factor;
         }
     }
 }

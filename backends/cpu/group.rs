@@ -4,7 +4,8 @@ use super::{CpuTrajectory, tile};
 use crate::backend::Block;
 use crate::dynamics::Dynamics;
 use crate::problem::Problem;
-use crate::scalar::{Isa, Lanes, Real};
+use crate::scalar::dispatch::Kernel;
+use crate::scalar::{Isa, Lanes, Parameter, Real, Scalar};
 
 /// The recurrence that a kernel runs.
 pub(super) struct Group<'k, D: Dynamics> {
@@ -22,6 +23,35 @@ impl<D: Dynamics> Copy for Group<'_, D> {}
 impl<'k, D: Dynamics> Group<'k, D> {
     pub(super) fn of(problem: &'k Problem<'_, D>) -> Self {
         Self { dynamics: problem.dynamics(), params: problem.params() }
+    }
+}
+
+impl<'k, D: Dynamics> Group<'k, D> {
+    /// One step over `S`, out of line with the instructions of `I`, so that its text is compiled
+    /// once for all the kernels that take it.
+    #[inline(always)]
+    pub(super) fn step<I: Isa, S>(self, x: &[S], u: &[S], next: &mut [S])
+    where
+        S: Scalar<Real = D::Real, Coeff = D::Real>,
+    {
+        I::enter(Step { group: self, x, u, next });
+    }
+}
+
+struct Step<'k, D: Dynamics, S> {
+    group: Group<'k, D>,
+    x: &'k [S],
+    u: &'k [S],
+    next: &'k mut [S],
+}
+
+impl<D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Kernel for Step<'_, D, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let params = Parameter::from_slice(self.group.params);
+        self.group.dynamics.step(params, self.x, self.u, self.next);
     }
 }
 

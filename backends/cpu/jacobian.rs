@@ -2,24 +2,24 @@
 
 use super::group::Group;
 use crate::dynamics::{Dynamics, Structure};
-use crate::scalar::{Dual, Parameter, Scalar};
+use crate::scalar::{Dual, Isa, Lanes, Parameter, Scalar};
 
 /// Partials at a time: more would spill registers.
 pub(super) const TANGENTS: usize = 4;
 
 /// Evaluates `f` and the entries of `∂f/∂x` that a structure keeps.
-pub(super) struct Jacobian<'k, D: Dynamics, S: Scalar> {
+pub(super) struct Jacobian<'k, D: Dynamics, I: Isa> {
     group: Group<'k, D>,
     /// What is kept: the whole structure of the recurrence, or the diagonal.
     structure: Structure,
     /// Whether `structure` is less than the recurrence's own.
     approximate: bool,
-    x: Vec<Dual<S, TANGENTS>>,
-    u: Vec<Dual<S, TANGENTS>>,
-    next: Vec<Dual<S, TANGENTS>>,
+    x: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
+    u: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
+    next: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
 }
 
-impl<'k, D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Jacobian<'k, D, S> {
+impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
     #[inline(always)]
     pub(super) fn new(group: Group<'k, D>, structure: Structure) -> Self {
         let zero = Dual::from_f64(0.0);
@@ -37,7 +37,13 @@ impl<'k, D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Jacobian<'k, D
 
     /// Writes `f(x, u)` to `next[..n]` and the entries to `entries`.
     #[inline(always)]
-    pub(super) fn evaluate(&mut self, x: &[S], u: &[S], next: &mut [S], entries: &mut [S]) {
+    pub(super) fn evaluate(
+        &mut self,
+        x: &[Lanes<D::Real, I, 1>],
+        u: &[Lanes<D::Real, I, 1>],
+        next: &mut [Lanes<D::Real, I, 1>],
+        entries: &mut [Lanes<D::Real, I, 1>],
+    ) {
         let dynamics = self.group.dynamics;
         let params = Parameter::from_slice(self.group.params);
         let written = if self.approximate {
@@ -52,17 +58,17 @@ impl<'k, D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Jacobian<'k, D
         // Columns whose rows do not meet share a tangent: one for each place in a block.
         let colours = if self.approximate { n } else { self.structure.block_size(n) };
         for (dual, &value) in self.u.iter_mut().zip(u) {
-            *dual = Dual::new(value, [S::from_f64(0.0); TANGENTS]);
+            *dual = Dual::new(value, [Lanes::from_f64(0.0); TANGENTS]);
         }
         for first in (0..colours).step_by(TANGENTS) {
             for (i, (dual, &value)) in self.x.iter_mut().zip(x).enumerate() {
-                *dual = Dual::new(value, [S::from_f64(0.0); TANGENTS]);
+                *dual = Dual::new(value, [Lanes::from_f64(0.0); TANGENTS]);
                 let colour = colour(self.structure, self.approximate, n, i);
                 if (first..first + TANGENTS).contains(&colour) {
-                    dual.tangents[colour - first] = S::from_f64(1.0);
+                    dual.tangents[colour - first] = Lanes::from_f64(1.0);
                 }
             }
-            dynamics.step(params, &self.x, &self.u, &mut self.next);
+            self.group.step::<I, _>(&self.x, &self.u, &mut self.next);
             for i in 0..n {
                 next[i] = self.next[i].value;
                 let last = colours.min(first + TANGENTS);

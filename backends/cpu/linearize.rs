@@ -1,6 +1,6 @@
 //! The linearising sweep: rolls the blocks of each chunk and composes the chunk's affine map.
 
-use super::carry::{Carry, Matrix, Tangents};
+use super::carry::{Carry, Matrix, Tangents, Unchanged};
 use super::group::{Group, Lane};
 use super::jacobian::TANGENTS;
 use super::tile;
@@ -60,46 +60,60 @@ impl<D: Dynamics> Kernel for Linearize<'_, '_, D> {
             Derivative::Tangents => {
                 let several = lanes.iter().any(|lane| lane.len > settings.block);
                 for first in (0..n + usize::from(several)).step_by(TANGENTS) {
-                    let mut carry: Tangents<'_, D, Lanes<D::Real, I, 1>> =
-                        Tangents::new(group, first);
-                    let mut report = (first == 0).then_some(&mut *results);
-                    walk(group, lanes, &settings, &mut carry, report.as_deref_mut(), |carry, lane, factor| {
+                    let mut carry = Tangents::<D, I>::new(group, first);
+                    let report = (first == 0).then_some(&mut *results);
+                    walk(group, lanes, &settings, &mut carry, report, |carry, lane, factor| {
                         for i in 0..n {
                             for column in first..(first + TANGENTS).min(n) {
                                 maps[lane * entries + i * n + column] =
                                     carry.derivative(i, column).lane(lane) * factor;
                             }
-                            if first == 0 {
-                                ends[lane * n + i] = carry.value(i).lane(lane);
-                            }
                         }
-                        if several && first + TANGENTS > n {
-                            for i in 0..n {
-                                ends[lane * n + i] += carry.offset(i).lane(lane) * factor;
-                            }
-                        }
+                        add_end(carry, first == 0, lane, factor, &mut ends[lane * n..][..n]);
                     });
                 }
             }
-            Derivative::Compact(structure) => {
-                let carry: Matrix<'_, D, Lanes<D::Real, I, 1>> = Matrix::new(group, structure);
+            Derivative::Compact(Some(structure)) => {
+                let carry = Matrix::<D, I>::new(group, structure);
                 with_matrix(group, lanes, &settings, carry, results, ends, maps);
             }
+            Derivative::Compact(None) => {
+                let mut carry = Unchanged::<D, I>::new(group);
+                walk(group, lanes, &settings, &mut carry, Some(results), |carry, lane, factor| {
+                    add_end(carry, true, lane, factor, &mut ends[lane * n..][..n]);
+                });
+            }
             Derivative::Product => {
-                let carry: Matrix<'_, D, Lanes<D::Real, I::Single, 1>> =
-                    Matrix::new(group, Some(Structure::Dense));
+                let carry = Matrix::<D, I::Single>::new(group, Structure::Dense);
                 with_matrix(group, lanes, &settings, carry, results, ends, maps);
             }
         }
     }
 }
 
+/// The end of the chunk in `lane`: its value, unless that is there already, and how far it moves.
 #[inline(always)]
-fn with_matrix<D: Dynamics, I: Isa, const K: usize>(
+fn add_end<R: Real, I: Isa, const K: usize, C: Carry<Lanes<R, I, K>>>(
+    carry: &C,
+    value: bool,
+    lane: usize,
+    factor: R,
+    end: &mut [R],
+) {
+    for (i, end) in end.iter_mut().enumerate() {
+        if value {
+            *end = carry.value(i).lane(lane);
+        }
+        *end += carry.offset(i).lane(lane) * factor;
+    }
+}
+
+#[inline(always)]
+fn with_matrix<D: Dynamics, I: Isa>(
     group: Group<'_, D>,
     lanes: &mut [Lane<'_, D::Real>],
     settings: &LinearizeSettings,
-    mut carry: Matrix<'_, D, Lanes<D::Real, I, K>>,
+    mut carry: Matrix<'_, D, I>,
     results: &mut [Linearized],
     ends: &mut [D::Real],
     maps: &mut [D::Real],
@@ -107,10 +121,7 @@ fn with_matrix<D: Dynamics, I: Isa, const K: usize>(
     let n = group.dynamics.state_dim();
     let entries = carry.map().len();
     walk(group, lanes, settings, &mut carry, Some(results), |carry, lane, factor| {
-        for i in 0..n {
-            ends[lane * n + i] =
-                carry.value(i).lane(lane) + carry.offset(i).lane(lane) * factor;
-        }
+        add_end(carry, true, lane, factor, &mut ends[lane * n..][..n]);
         for (map, entry) in maps[lane * entries..(lane + 1) * entries].iter_mut().zip(carry.map()) {
             *map = entry.lane(lane) * factor;
         }

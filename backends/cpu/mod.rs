@@ -27,7 +27,6 @@ use crate::solver::{Linearization, Tolerance};
 use group::{Group, lanes};
 use linearize::{Derivative, Linearize};
 use ndarray::Array3;
-use probe::Pilot;
 use rayon::prelude::*;
 use replay::Replay;
 use roll::{InOrder, Roll};
@@ -98,22 +97,41 @@ impl Cpu {
         }
     }
 
-    /// Inclusive scan of `elements`, in place: element `t` becomes the combination of the elements `0..=t`, the earlier
-    /// one first. Each element is [`ScanOp::width`] numbers. The same bits for any number of threads.
+    /// Inclusive scan in place: element `t` becomes the combination of elements `0..=t`.
+    ///
+    /// `elements` are `T` elements of [`op.width()`](ScanOp::width) numbers, one after the
+    /// other. The order of combination follows from `T` and the width alone: the bits are the
+    /// same for any number of threads. At most `2T` combinations; `O(threads · width)` memory
+    /// beside `elements`, or `O(T · width / 32)` for elements wider than 64.
     ///
     /// # Errors
-    /// A length that is not a whole number of elements.
-    pub fn scan<R: Real>(&self, op: &impl ScanOp<R>, elements: &mut [R]) -> Result<()> {
-        self.install(|| scan::scan(op, elements))
+    /// [`Error::Shape`] where the length is not a multiple of the width.
+    ///
+    /// # Example
+    /// ```
+    /// use deer_solver::{Cpu, scan::AffineScalar};
+    ///
+    /// let mut sums = vec![1.0f64, 1.0, 1.0, 2.0, 1.0, 3.0]; // [a, b] with a = 1
+    /// Cpu::new().scan(&AffineScalar::new(1), &mut sums)?;
+    /// assert_eq!(sums, [1.0, 1.0, 1.0, 3.0, 1.0, 6.0]);
+    /// # Ok::<(), deer_solver::Error>(())
+    /// ```
+    pub fn scan<R: Real, Op: ScanOp<R>>(&self, op: &Op, elements: &mut [R]) -> Result<()> {
+        scan::scan(self.pool.as_deref(), op, elements)
     }
 
-    /// Inclusive scan from the end: element `t` becomes the combination of the elements `t..`, the earlier one
-    /// first.
+    /// Inclusive scan from the end, in place: element `t` becomes the combination of
+    /// elements `t..T` in the natural order of time,
+    /// `combine(element[t], combine(element[t+1], …))`.
+    ///
+    /// For a recurrence that runs backwards, where the element at `t` is applied *after*
+    /// those at `t+1..T`, wrap the operator in [`Opposite`](crate::scan::Opposite).
+    /// Otherwise as [`scan`](Self::scan).
     ///
     /// # Errors
-    /// A length that is not a whole number of elements.
-    pub fn scan_reverse<R: Real>(&self, op: &impl ScanOp<R>, elements: &mut [R]) -> Result<()> {
-        self.install(|| scan::scan_reverse(op, elements))
+    /// [`Error::Shape`] where the length is not a multiple of the width.
+    pub fn scan_reverse<R: Real, Op: ScanOp<R>>(&self, op: &Op, elements: &mut [R]) -> Result<()> {
+        scan::scan_reverse(self.pool.as_deref(), op, elements)
     }
 
     fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
@@ -336,7 +354,8 @@ impl<D: Dynamics> Sweep<D> for Cpu {
     }
 
     fn probe(&self, problem: &Problem<'_, D>, steps: usize, tolerance: Tolerance) -> Result<Probe> {
-        Ok(dispatch(self.instruction_set, Pilot { problem, steps, tolerance }))
+        let lanes = Sweep::<D>::width(self);
+        Ok(probe::probe(problem, self.instruction_set, lanes, steps, tolerance))
     }
 
     fn first_non_finite(

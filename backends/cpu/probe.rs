@@ -1,26 +1,20 @@
 //! The pilot: pairs of trajectories over the same inputs, and how their distance goes.
 
-use super::group::Group;
+use super::group::{Group, Lane};
+use super::roll::Roll;
 use super::tile;
-use crate::backend::Probe;
+use crate::backend::{Probe, Rolled};
 use crate::dynamics::Dynamics;
 use crate::problem::Problem;
-use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Isa, Lanes, Parameter, Real, Scalar};
+use crate::scalar::InstructionSet;
+use crate::scalar::dispatch::dispatch;
 use crate::solver::{Tolerance, distance};
 
 /// Steps that one trajectory of a pair runs ahead of the window, so that the pair starts from two states that
 /// the recurrence is really in.
 const AHEAD: usize = tile::STEPS;
-
-/// Pairs of lanes: lane `2w` starts window `w` from the initial state, lane `2w + 1` comes from `AHEAD` steps
-/// before.
-pub(super) struct Pilot<'k, 'a, D: Dynamics> {
-    pub(super) problem: &'k Problem<'a, D>,
-    /// Steps in a window, at most.
-    pub(super) steps: usize,
-    pub(super) tolerance: Tolerance,
-}
+/// Steps after which a pilot whose pairs do not close in has told enough.
+const ENOUGH: usize = 128;
 
 /// Where a window begins.
 #[derive(Clone, Copy)]
@@ -29,102 +23,140 @@ struct Window {
     start: usize,
 }
 
-impl<D: Dynamics> Pilot<'_, '_, D> {
-    /// Windows of `steps` steps with `AHEAD` before them, evenly over the steps of all sequences.
-    fn windows(&self, count: usize, steps: usize) -> Vec<Window> {
-        let room: Vec<usize> = (0..self.problem.batch_size())
-            .map(|b| (self.problem.steps(b) + 1).saturating_sub(AHEAD + steps))
-            .collect();
-        let total: usize = room.iter().sum();
-        (0..count.min(total))
-            .map(|w| {
-                let mut place = (2 * w + 1) * total / (2 * count.min(total));
-                let mut batch = 0;
-                while place >= room[batch] {
-                    place -= room[batch];
-                    batch += 1;
-                }
-                Window { batch, start: place + AHEAD }
-            })
-            .collect()
-    }
+/// Pairs of trajectories in windows over the problem, one tile of steps at a time.
+struct Pilot<'k, 'a, D: Dynamics> {
+    problem: &'k Problem<'a, D>,
+    set: InstructionSet,
+    windows: Vec<Window>,
+    /// The state of trajectory `2w + odd` of window `w`, `[2 windows, n]`.
+    states: Vec<D::Real>,
+    /// The states of a tile, `[2 windows, tile, n]`.
+    tile: Vec<D::Real>,
 }
 
-impl<D: Dynamics> Kernel for Pilot<'_, '_, D> {
-    type Output = Probe;
+/// Runs `lanes / 2` pairs for at most `steps` steps, until all have met, or clearly will not.
+pub(super) fn probe<D: Dynamics>(
+    problem: &Problem<'_, D>,
+    set: InstructionSet,
+    lanes: usize,
+    steps: usize,
+    tolerance: Tolerance,
+) -> Probe {
+    let steps = steps.min(problem.max_steps().saturating_sub(AHEAD));
+    let windows = windows(problem, lanes / 2, steps);
+    if windows.is_empty() {
+        return Probe { merged_after: None, steps: 0, growth: f64::NAN };
+    }
+    let n = Dynamics::state_dim(problem.dynamics());
+    let zero = D::Real::default();
+    let mut pilot = Pilot {
+        problem,
+        set,
+        states: vec![zero; 2 * windows.len() * n],
+        tile: vec![zero; 2 * windows.len() * tile::STEPS * n],
+        windows,
+    };
+    pilot.reset(1);
+    pilot.advance(0, AHEAD);
+    pilot.reset(0);
+    let before = pilot.distances();
+    let mut probe = Probe { merged_after: None, steps: 0, growth: f64::NAN };
+    while probe.steps < steps {
+        let now = tile::STEPS.min(steps - probe.steps);
+        pilot.advance(AHEAD + probe.steps, now);
+        probe.steps += now;
+        if pilot.merged(tolerance) {
+            probe.merged_after = Some(probe.steps);
+            break;
+        }
+        probe.growth = mean_growth(&before, &pilot.distances(), probe.steps);
+        if probe.steps >= ENOUGH && !(probe.growth < 1.0) {
+            break;
+        }
+    }
+    probe
+}
 
-    #[inline(always)]
-    fn run<I: Isa>(self) -> Probe {
-        type L<D, I> = Lanes<<D as Dynamics>::Real, I, 2>;
-        let (problem, dynamics) = (self.problem, self.problem.dynamics());
-        let Group { params, .. } = Group::of(problem);
-        let params = Parameter::from_slice(params);
-        let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
-        let steps = self.steps.min(problem.max_steps().saturating_sub(AHEAD));
-        let windows = self.windows(L::<D, I>::LANES / 2, steps);
-        if windows.is_empty() {
-            return Probe { merged_after: None, steps: 0, growth: f64::NAN };
-        }
-        let zero = L::<D, I>::from_f64(0.0);
-        let mut inputs = vec![zero; tile::STEPS * m];
-        let mut states = vec![zero; n];
-        let mut next = vec![zero; n + dynamics.scratch_dim()];
-        let reset = |states: &mut [L<D, I>], odd: usize| {
-            for (w, window) in windows.iter().enumerate() {
-                for (x, &start) in states.iter_mut().zip(problem.initial_state().row(window.batch)) {
-                    x.set_lane(2 * w + odd, start);
-                }
+/// Windows of `steps` steps with `AHEAD` before them, evenly over the steps of all sequences.
+fn windows<D: Dynamics>(problem: &Problem<'_, D>, count: usize, steps: usize) -> Vec<Window> {
+    let room: Vec<usize> = (0..problem.batch_size())
+        .map(|b| (problem.steps(b) + 1).saturating_sub(AHEAD + steps))
+        .collect();
+    let total: usize = room.iter().sum();
+    let count = count.min(total);
+    (0..count)
+        .map(|w| {
+            let mut place = (2 * w + 1) * total / (2 * count);
+            let mut batch = 0;
+            while place >= room[batch] {
+                place -= room[batch];
+                batch += 1;
             }
-        };
-        let mut advance = |states: &mut [L<D, I>], from: usize, steps: usize| {
-            let rows = (0..2 * windows.len()).map(|lane| {
-                let window = windows[lane / 2];
+            Window { batch, start: place + AHEAD }
+        })
+        .collect()
+}
+
+impl<D: Dynamics> Pilot<'_, '_, D> {
+    fn n(&self) -> usize {
+        Dynamics::state_dim(self.problem.dynamics())
+    }
+
+    /// Sets one trajectory of each pair to the initial state.
+    fn reset(&mut self, odd: usize) {
+        let n = self.n();
+        let initial = self.problem.initial_state();
+        for (pair, window) in self.states.chunks_exact_mut(2 * n).zip(&self.windows) {
+            for (x, &start) in pair[odd * n..].iter_mut().zip(initial.row(window.batch)) {
+                *x = start;
+            }
+        }
+    }
+
+    /// Takes all states on by `steps` steps, at most a tile, from step `from` of the windows (counted from `AHEAD`
+    /// before they begin).
+    fn advance(&mut self, from: usize, steps: usize) {
+        let n = self.n();
+        let m = Dynamics::input_dim(self.problem.dynamics());
+        let mut lanes: Vec<Lane<'_, D::Real>> = self
+            .states
+            .chunks_exact(n)
+            .zip(self.tile.chunks_exact_mut(tile::STEPS * n))
+            .enumerate()
+            .map(|(lane, (start, states))| {
+                let window = self.windows[lane / 2];
                 let from = window.start + from - AHEAD;
-                &problem.inputs(window.batch)[from * m..(from + steps) * m]
-            });
-            tile::gather(rows, &mut inputs);
-            for k in 0..steps {
-                dynamics.step(params, states, &inputs[k * m..(k + 1) * m], &mut next);
-                states.copy_from_slice(&next[..n]);
-            }
-        };
-        let pair = |states: &[L<D, I>], w: usize| -> [Vec<D::Real>; 2] {
-            [2 * w, 2 * w + 1].map(|lane| states.iter().map(|x| x.lane(lane)).collect())
-        };
-        reset(&mut states, 1);
-        advance(&mut states, 0, AHEAD);
-        reset(&mut states, 0);
-        let distances = |states: &[L<D, I>]| -> Vec<f64> {
-            (0..windows.len())
-                .map(|w| {
-                    let [a, b] = pair(states, w);
-                    distance(&a, &b)
-                })
-                .collect()
-        };
-        let before = distances(&states);
-        let mut done = 0;
-        let mut merged_after = None;
-        let mut growth = f64::NAN;
-        while done < steps {
-            let now = tile::STEPS.min(steps - done);
-            advance(&mut states, AHEAD + done, now);
-            done += now;
-            let merged = (0..windows.len()).all(|w| {
-                let [a, b] = pair(&states, w);
-                a.iter().zip(&b).all(|(&a, &b)| self.tolerance.accepts(a, b))
-            });
-            if merged {
-                merged_after = Some(done);
-                break;
-            }
-            growth = mean_growth(&before, &distances(&states), done);
-            // Not contracting over a hundred steps and more: the rest would tell nothing new.
-            if done >= 128 && !(growth < 1.0) {
-                break;
-            }
+                let inputs = &self.problem.inputs(window.batch)[from * m..(from + steps) * m];
+                Lane { len: steps, start, inputs, states: &mut states[..steps * n], last: false }
+            })
+            .collect();
+        let mut rolled = vec![Rolled::default(); lanes.len()];
+        let group = Group::of(self.problem);
+        dispatch(
+            self.set,
+            Roll { group, lanes: &mut lanes, merge: None, rolled: &mut rolled },
+        );
+        drop(lanes);
+        for (state, states) in
+            self.states.chunks_exact_mut(n).zip(self.tile.chunks_exact(tile::STEPS * n))
+        {
+            state.copy_from_slice(&states[(steps - 1) * n..steps * n]);
         }
-        Probe { merged_after, steps: done, growth }
+    }
+
+    /// Distance of each pair.
+    fn distances(&self) -> Vec<f64> {
+        let n = self.n();
+        self.states.chunks_exact(2 * n).map(|pair| distance(&pair[..n], &pair[n..])).collect()
+    }
+
+    /// Whether all pairs have met.
+    fn merged(&self, tolerance: Tolerance) -> bool {
+        let n = self.n();
+        self.states.chunks_exact(2 * n).all(|pair| {
+            let (a, b) = pair.split_at(n);
+            a.iter().zip(b).all(|(&a, &b)| tolerance.accepts(a, b))
+        })
     }
 }
 

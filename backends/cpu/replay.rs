@@ -6,7 +6,7 @@ use super::tile;
 use crate::backend::LinearizeSettings;
 use crate::dynamics::{Dynamics, Structure};
 use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Dual, Isa, Lanes, Parameter, Real, Scalar};
+use crate::scalar::{Dual, Isa, Lanes, Scalar};
 use crate::solver::Linearization;
 
 /// Replays one group of chunks, whose lanes start from the states before the update.
@@ -23,68 +23,109 @@ impl<D: Dynamics> Kernel for Replay<'_, '_, D> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        type L<D, I> = Lanes<<D as Dynamics>::Real, I, 1>;
-        let dynamics = self.group.dynamics;
-        let params = Parameter::from_slice(self.group.params);
-        let n = dynamics.state_dim();
-        let zero = L::<D, I>::from_f64(0.0);
+        let (group, n) = (self.group, self.group.dynamics.state_dim());
         match self.settings.linearization {
-            Linearization::Full => {
-                // One tangent: the exact Jacobian times the change.
-                let mut x = vec![Dual::<L<D, I>, 1>::from_f64(0.0); n];
-                let mut u = vec![Dual::from_f64(0.0); dynamics.input_dim()];
-                let mut next = vec![Dual::from_f64(0.0); n + dynamics.scratch_dim()];
-                self.replay(|state, change, inputs| {
-                    for (x, (&value, &tangent)) in x.iter_mut().zip(state.iter().zip(&*change)) {
-                        *x = Dual::new(value, [tangent]);
-                    }
-                    for (u, &value) in u.iter_mut().zip(inputs) {
-                        u.value = value;
-                    }
-                    dynamics.step(params, &x, &u, &mut next);
-                    for (i, next) in next[..n].iter().enumerate() {
-                        (state[i], change[i]) = (next.value, next.tangents[0]);
-                    }
-                });
-            }
-            Linearization::Diagonal => {
-                let mut jacobian: Jacobian<'_, D, L<D, I>> =
-                    Jacobian::new(self.group, Structure::Diagonal);
-                let mut next = vec![zero; n + dynamics.scratch_dim()];
-                let mut entries = vec![zero; n];
-                let mut changed = vec![zero; n];
-                self.replay(|state, change, inputs| {
-                    jacobian.evaluate(state, inputs, &mut next, &mut entries);
-                    apply(Structure::Diagonal, n, &entries, change, &mut changed);
-                    state.copy_from_slice(&next[..n]);
-                    change.copy_from_slice(&changed);
-                });
-            }
+            Linearization::Full => self.replay(Tangent::<D, I>::new(group)),
+            Linearization::Diagonal => self.replay(Diagonal::<D, I> {
+                jacobian: Jacobian::new(group, Structure::Diagonal),
+                next: vec![Lanes::from_f64(0.0); n + group.dynamics.scratch_dim()],
+                entries: vec![Lanes::from_f64(0.0); n],
+                changed: vec![Lanes::from_f64(0.0); n],
+            }),
             Linearization::Identity | Linearization::Zero => {
-                let mut next = vec![zero; n + dynamics.scratch_dim()];
-                self.replay(|state, _, inputs| {
-                    dynamics.step(params, state, inputs, &mut next);
-                    state.copy_from_slice(&next[..n]);
-                });
+                self.replay(Tangent::<D, I> { change_stays: true, ..Tangent::new(group) });
             }
         }
     }
 }
 
-impl<D: Dynamics> Replay<'_, '_, D> {
-    /// Walks the chunks with `step`, which advances a state and its change, and stores the new states at the
-    /// borders inside them.
+/// Takes a state and its change one step on. A trait and no closure: a closure would be left out of
+/// line.
+trait Advance<S> {
+    fn advance(&mut self, state: &mut [S], change: &mut [S], u: &[S]);
+}
+
+/// One tangent: the exact Jacobian times the change.
+struct Tangent<'k, D: Dynamics, I: Isa> {
+    group: Group<'k, D>,
+    /// Takes the value on but leaves the change as it is.
+    change_stays: bool,
+    x: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
+    u: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
+    next: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
+}
+
+impl<'k, D: Dynamics, I: Isa> Tangent<'k, D, I> {
     #[inline(always)]
-    fn replay<I: Isa, const K: usize>(
+    fn new(group: Group<'k, D>) -> Self {
+        let (n, zero) = (group.dynamics.state_dim(), Dual::from_f64(0.0));
+        Self {
+            group,
+            change_stays: false,
+            x: vec![zero; n],
+            u: vec![zero; group.dynamics.input_dim()],
+            next: vec![zero; n + group.dynamics.scratch_dim()],
+        }
+    }
+}
+
+impl<D: Dynamics, I: Isa> Advance<Lanes<D::Real, I, 1>> for Tangent<'_, D, I> {
+    #[inline(always)]
+    fn advance(
+        &mut self,
+        state: &mut [Lanes<D::Real, I, 1>],
+        change: &mut [Lanes<D::Real, I, 1>],
+        u: &[Lanes<D::Real, I, 1>],
+    ) {
+        for (x, (&value, &tangent)) in self.x.iter_mut().zip(state.iter().zip(&*change)) {
+            *x = Dual::new(value, [tangent]);
+        }
+        for (dual, &value) in self.u.iter_mut().zip(u) {
+            dual.value = value;
+        }
+        self.group.step::<I, _>(&self.x, &self.u, &mut self.next);
+        for (i, next) in self.next[..state.len()].iter().enumerate() {
+            state[i] = next.value;
+            if !self.change_stays {
+                change[i] = next.tangents[0];
+            }
+        }
+    }
+}
+
+/// The diagonal of the Jacobian times the change.
+struct Diagonal<'k, D: Dynamics, I: Isa> {
+    jacobian: Jacobian<'k, D, I>,
+    next: Vec<Lanes<D::Real, I, 1>>,
+    entries: Vec<Lanes<D::Real, I, 1>>,
+    changed: Vec<Lanes<D::Real, I, 1>>,
+}
+
+impl<D: Dynamics, I: Isa> Advance<Lanes<D::Real, I, 1>> for Diagonal<'_, D, I> {
+    #[inline(always)]
+    fn advance(
+        &mut self,
+        state: &mut [Lanes<D::Real, I, 1>],
+        change: &mut [Lanes<D::Real, I, 1>],
+        u: &[Lanes<D::Real, I, 1>],
+    ) {
+        let n = state.len();
+        self.jacobian.evaluate(state, u, &mut self.next, &mut self.entries);
+        apply(Structure::Diagonal, n, &self.entries, change, &mut self.changed);
+        state.copy_from_slice(&self.next[..n]);
+        change.copy_from_slice(&self.changed);
+    }
+}
+
+impl<D: Dynamics> Replay<'_, '_, D> {
+    /// Walks the chunks and stores the new states at the borders inside them.
+    #[inline(always)]
+    fn replay<I: Isa>(
         self,
-        mut step: impl FnMut(
-            &mut [Lanes<D::Real, I, K>],
-            &mut [Lanes<D::Real, I, K>],
-            &[Lanes<D::Real, I, K>],
-        ),
+        mut step: impl Advance<Lanes<D::Real, I, 1>>,
     ) {
         let (n, m) = (self.group.dynamics.state_dim(), self.group.dynamics.input_dim());
-        let zero = Lanes::<D::Real, I, K>::from_f64(0.0);
+        let zero = Lanes::<D::Real, I, 1>::from_f64(0.0);
         let factor = D::Real::from_f64(self.settings.factor);
         let mut inputs = vec![zero; tile::STEPS * m];
         let mut stored = vec![zero; tile::STEPS * n];
@@ -103,7 +144,7 @@ impl<D: Dynamics> Replay<'_, '_, D> {
             tile::gather(self.lanes.iter().map(|lane| lane.inputs_at(t, steps, m)), &mut inputs);
             tile::gather(self.lanes.iter().map(|lane| lane.states_at(t, steps, n)), &mut stored);
             for k in 0..steps {
-                step(&mut state, &mut change, &inputs[k * m..(k + 1) * m]);
+                step.advance(&mut state, &mut change, &inputs[k * m..(k + 1) * m]);
                 let after = t + k + 1;
                 if after % self.settings.block == 0 && after < longest {
                     for i in 0..n {

@@ -18,6 +18,10 @@ pub trait Isa: Sealed + Copy + Debug + Send + Sync + 'static {
     /// The same arithmetic, one number at a time.
     #[doc(hidden)]
     type Single: Isa;
+
+    /// Runs `kernel` out of line, compiled with these instructions: one copy for all callers.
+    #[doc(hidden)]
+    fn enter<K: Kernel>(kernel: K) -> K::Output;
 }
 
 /// The instruction sets of the CPU backend, in ascending order.
@@ -78,19 +82,28 @@ impl InstructionSet {
 ///
 /// `run` and everything it calls down to the arithmetic is `#[inline(always)]`: a function
 /// left out of line is compiled without the instructions.
-pub(crate) trait Kernel {
+pub trait Kernel {
+    /// What it returns.
     type Output;
+    /// The code, with the vectors of `I`.
     fn run<I: Isa>(self) -> Self::Output;
 }
 
 /// Vectors of 128 bits in plain Rust.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
+#[cfg(any(test, not(target_arch = "x86_64")))]
 impl Sealed for Portable {}
+#[cfg(any(test, not(target_arch = "x86_64")))]
 impl Isa for Portable {
     type F32 = Array<f32, 4, false>;
     type F64 = Array<f64, 2, false>;
     type Single = One<false>;
+    #[inline(never)]
+    fn enter<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Self>()
+    }
 }
 
 /// One number at a time, with fused multiply-add or without.
@@ -101,6 +114,24 @@ impl<const FMA: bool> Isa for One<FMA> {
     type F32 = Array<f32, 1, FMA>;
     type F64 = Array<f64, 1, FMA>;
     type Single = Self;
+    #[inline(always)]
+    fn enter<K: Kernel>(kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        if FMA {
+            #[inline(never)]
+            #[target_feature(enable = "avx2,fma")]
+            fn enter<K: Kernel>(kernel: K) -> K::Output {
+                kernel.run::<One<true>>()
+            }
+            // SAFETY: `One<true>` belongs to sets that dispatch has found with AVX2 and FMA.
+            return unsafe { enter(kernel) };
+        }
+        #[inline(never)]
+        fn enter<K: Kernel, const FMA: bool>(kernel: K) -> K::Output {
+            kernel.run::<One<FMA>>()
+        }
+        enter::<K, FMA>(kernel)
+    }
 }
 
 /// Runs `kernel` with the instructions of `set`, or of the best set below it that the machine has.
@@ -109,32 +140,22 @@ pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         use super::x86::{Avx2, Avx512, Sse2};
-
-        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-        fn avx512<K: Kernel>(kernel: K) -> K::Output {
-            kernel.run::<Avx512>()
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2<K: Kernel>(kernel: K) -> K::Output {
-            kernel.run::<Avx2>()
-        }
-
         match set {
-            // SAFETY: is_available has just found these features on this machine.
-            InstructionSet::Avx512 if set.is_available() => unsafe { avx512(kernel) },
+            InstructionSet::Avx512 if set.is_available() => Avx512::enter(kernel),
             InstructionSet::Avx2 | InstructionSet::Avx512
                 if InstructionSet::Avx2.is_available() =>
             {
-                // SAFETY: is_available has just found these features on this machine.
-                unsafe { avx2(kernel) }
+                Avx2::enter(kernel)
             }
-            InstructionSet::Portable => kernel.run::<Portable>(),
-            _ => kernel.run::<Sse2>(),
+            // In tests only: users of x86-64 need not compile what no one runs there.
+            #[cfg(test)]
+            InstructionSet::Portable => Portable::enter(kernel),
+            _ => Sse2::enter(kernel),
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
         let _ = set;
-        kernel.run::<Portable>()
+        Portable::enter(kernel)
     }
 }

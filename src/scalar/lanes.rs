@@ -33,16 +33,6 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
         self.0[lane / width].as_mut_slice()[lane % width] = x;
     }
 
-    /// Whether `self <= bound` in every lane; false with a NaN.
-    #[inline(always)]
-    pub(crate) fn all_le(self, bound: Self) -> bool {
-        let mut all = true;
-        for k in 0..K {
-            all &= self.0[k].all_le(bound.0[k]);
-        }
-        all
-    }
-
     /// All lanes of all `values`, one value after the other.
     #[inline(always)]
     pub(crate) fn flatten(values: &[Self]) -> &[R] {
@@ -59,45 +49,35 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
             std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len() * Self::LANES)
         }
     }
-
-    #[inline(always)]
-    fn map(mut self, f: impl Fn(R::Vector<I>) -> R::Vector<I>) -> Self {
-        for k in 0..K {
-            self.0[k] = f(self.0[k]);
-        }
-        self
-    }
-
-    #[inline(always)]
-    fn zip(mut self, other: Self, f: impl Fn(R::Vector<I>, R::Vector<I>) -> R::Vector<I>) -> Self {
-        for k in 0..K {
-            self.0[k] = f(self.0[k], other.0[k]);
-        }
-        self
-    }
 }
+
+// No closures and no function items as arguments here: the shims the compiler calls those through
+// are left out of line, without the vector instructions.
 
 macro_rules! operator {
     ($($trait:ident $method:ident)*) => {$(
         impl<R: Real, I: Isa, const K: usize> $trait for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
-            fn $method(self, right: Self) -> Self {
-                self.zip(right, Vector::$method)
+            fn $method(mut self, right: Self) -> Self {
+                for k in 0..K {
+                    self.0[k] = Vector::$method(self.0[k], right.0[k]);
+                }
+                self
             }
         }
         impl<R: Real, I: Isa, const K: usize> $trait<R> for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: R) -> Self {
-                self.zip(Self::constant(right), Vector::$method)
+                $trait::$method(self, Self::constant(right))
             }
         }
         impl<R: Real, I: Isa, const K: usize> $trait<Parameter<R>> for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: Parameter<R>) -> Self {
-                self.zip(Self::constant(right.0), Vector::$method)
+                $trait::$method(self, Self::constant(right.0))
             }
         }
     )*};
@@ -108,8 +88,11 @@ assign_and_sum!([R: Real, I: Isa, const K: usize] Lanes<R, I, K>, Self, R, Param
 impl<R: Real, I: Isa, const K: usize> Neg for Lanes<R, I, K> {
     type Output = Self;
     #[inline(always)]
-    fn neg(self) -> Self {
-        self.map(math::neg)
+    fn neg(mut self) -> Self {
+        for k in 0..K {
+            self.0[k] = math::neg(self.0[k]);
+        }
+        self
     }
 }
 
@@ -125,16 +108,22 @@ impl<R: Real, I: Isa, const K: usize> Sealed for Lanes<R, I, K> {}
 macro_rules! functions {
     ($($name:ident)*) => {$(
         #[inline(always)]
-        fn $name(self) -> Self {
-            self.map(math::$name)
+        fn $name(mut self) -> Self {
+            for k in 0..K {
+                self.0[k] = math::$name(self.0[k]);
+            }
+            self
         }
     )*};
 }
 macro_rules! functions_of_two {
     ($($name:ident)*) => {$(
         #[inline(always)]
-        fn $name(self, other: Self) -> Self {
-            self.zip(other, math::$name)
+        fn $name(mut self, other: Self) -> Self {
+            for k in 0..K {
+                self.0[k] = math::$name(self.0[k], other.0[k]);
+            }
+            self
         }
     )*};
 }
@@ -172,7 +161,10 @@ impl<R: Real, I: Isa, const K: usize> Scalar for Lanes<R, I, K> {
     functions!(exp exp_m1 ln ln_1p sqrt cbrt sin cos tan atan sinh cosh tanh sigmoid softplus relu abs sign recip);
     functions_of_two!(powf atan2 hypot max min);
     #[inline(always)]
-    fn powi(self, n: i32) -> Self {
-        self.map(|v| math::powi(v, n))
+    fn powi(mut self, n: i32) -> Self {
+        for k in 0..K {
+            self.0[k] = math::powi(self.0[k], n);
+        }
+        self
     }
 }

@@ -3,13 +3,13 @@
 //! A register type exists inside [`dispatch`](super::dispatch::dispatch) only, which checks the
 //! machine first; that is the bound that every `SAFETY` line here rests on.
 
-use super::dispatch::{Isa, One};
+use super::dispatch::{Isa, Kernel, One};
 use super::sealed::Sealed;
 use super::vector::Vector;
 use std::arch::x86_64::*;
 
 macro_rules! isa {
-    ($(#[$doc:meta])* $name:ident, $f32:ident, $f64:ident, $single:ty) => {
+    ($(#[$doc:meta])* $name:ident, $f32:ident, $f64:ident, $single:ty, $features:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub(crate) struct $name;
@@ -18,20 +18,30 @@ macro_rules! isa {
             type F32 = $f32;
             type F64 = $f64;
             type Single = $single;
+            #[inline(always)]
+            fn enter<K: Kernel>(kernel: K) -> K::Output {
+                #[inline(never)]
+                #[target_feature(enable = $features)]
+                fn enter<K: Kernel>(kernel: K) -> K::Output {
+                    kernel.run::<$name>()
+                }
+                // SAFETY: dispatch found the instruction set.
+                unsafe { enter(kernel) }
+            }
         }
     };
 }
 isa!(
     /// 128-bit vectors.
-    Sse2, F32x4, F64x2, One<false>
+    Sse2, F32x4, F64x2, One<false>, "sse2"
 );
 isa!(
     /// 256-bit vectors with fused multiply-add.
-    Avx2, F32x8, F64x4, One<true>
+    Avx2, F32x8, F64x4, One<true>, "avx2,fma"
 );
 isa!(
     /// 512-bit vectors.
-    Avx512, F32x16, F64x8, One<true>
+    Avx512, F32x16, F64x8, One<true>, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"
 );
 
 /// One register type: its operations as intrinsics, the odd ones as expressions.
