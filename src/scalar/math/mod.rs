@@ -172,4 +172,6 @@ fn pair<V: Vector>(x: V, c: &[f64], j: usize) -> V {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

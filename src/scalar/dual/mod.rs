@@ -392,3 +392,6 @@ fn recip_or_zero<S: Scalar>(x: S) -> S {
     let zero = S::from_f64(0.0);
     zero.select(x, x.recip(), zero)
 }
+
+#[cfg(test)]
+mod tests;
