@@ -1,0 +1,4 @@
+//! Where recurrences are solved.
+
+#[cfg(feature = "cpu")]
+pub(crate) mod cpu;
