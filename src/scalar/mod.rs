@@ -167,6 +167,7 @@ pub trait Scalar:
 )]
 pub trait Real:
     Scalar<Real = Self, Coeff = Self>
+    + crate::scan::product::Product
     + PartialOrd
     + num_traits::Zero
     + num_traits::One

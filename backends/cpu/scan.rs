@@ -1,0 +1,231 @@
+//! Scans on the CPU: reduce, then scan.
+//!
+//! The sequence is cut into chunks. Each chunk is folded into one element, the totals are folded in
+//! order into the chunks' prefixes, and each chunk is scanned again from its prefix: at most
+//! `2T` combinations, chunks in parallel.
+//!
+//! The chunks, and the order within and across them, follow from the length and the
+//! element's width. How many chunks one task or one wave takes may follow from the number of
+//! threads, since no combination crosses that border.
+
+use crate::scalar::Real;
+use crate::scan::ScanOp;
+use crate::{Error, Result};
+use rayon::prelude::*;
+
+/// Bytes that a wave of a memory-bound scan keeps in one core's cache between its two passes.
+const CACHE: usize = 512 << 10;
+/// Elements up to this width are combined faster than memory delivers them.
+const MEMORY_BOUND_WIDTH: usize = 64;
+/// Most chunks in one task; operators interleave them.
+const TASK_CHUNKS: usize = 8;
+
+/// Inclusive scan in place.
+pub(crate) fn scan<R: Real, Op: ScanOp<R>>(
+    pool: Option<&rayon::ThreadPool>,
+    op: &Op,
+    elements: &mut [R],
+) -> Result<()> {
+    run(pool, op, elements, false)
+}
+
+/// Inclusive scan in place, from the end.
+pub(crate) fn scan_reverse<R: Real, Op: ScanOp<R>>(
+    pool: Option<&rayon::ThreadPool>,
+    op: &Op,
+    elements: &mut [R],
+) -> Result<()> {
+    run(pool, op, elements, true)
+}
+
+/// Elements in a chunk, for a sequence of `steps` elements of `width`.
+///
+/// A sequence of up to four of the usual chunks is a single one: two threads would gain
+/// nothing, since the work doubles.
+fn chunk_len(steps: usize, width: usize) -> usize {
+    let chunk = (8192 / width).clamp(32, 1024);
+    if steps <= 4 * chunk { steps } else { chunk }
+}
+
+fn run<R: Real, Op: ScanOp<R>>(
+    pool: Option<&rayon::ThreadPool>,
+    op: &Op,
+    elements: &mut [R],
+    reverse: bool,
+) -> Result<()> {
+    let width = op.width();
+    if elements.is_empty() {
+        return Ok(());
+    }
+    if width == 0 || !elements.len().is_multiple_of(width) {
+        return Err(Error::shape(
+            "elements",
+            format!("[T · {width}], T elements of width {width}"),
+            &[elements.len()],
+        ));
+    }
+    let steps = elements.len() / width;
+    let chunk = chunk_len(steps, width);
+    if chunk == steps {
+        op.replay_chunks(elements, steps, reverse, &[], &mut workspace(op));
+        return Ok(());
+    }
+    let mut chunked = || Chunked { op, width, chunk, reverse }.run(elements);
+    match pool {
+        Some(pool) => pool.install(chunked),
+        None => chunked(),
+    }
+    Ok(())
+}
+
+fn workspace<R: Real, Op: ScanOp<R>>(op: &Op) -> Vec<R> {
+    vec![R::default(); op.width() + op.workspace()]
+}
+
+struct Chunked<'a, Op> {
+    op: &'a Op,
+    width: usize,
+    /// Elements in a chunk.
+    chunk: usize,
+    reverse: bool,
+}
+
+impl<Op> Chunked<'_, Op> {
+    fn run<R: Real>(&self, elements: &mut [R])
+    where
+        Op: ScanOp<R>,
+    {
+        let threads = rayon::current_num_threads();
+        let span = self.chunk * self.width;
+        let chunks = elements.len().div_ceil(span);
+        let task = (chunks / (4 * threads)).clamp(1, TASK_CHUNKS);
+        let wave = if self.width <= MEMORY_BOUND_WIDTH {
+            (CACHE / (span * size_of::<R>()) * threads).max(4 * task * threads)
+        } else {
+            chunks
+        };
+        let wave = if threads == 1 { task } else { wave };
+
+        // The first chunk in the order of the scan has no prefix: it is scanned at once.
+        let mut head;
+        let rest;
+        if self.reverse {
+            let (front, back) = elements.split_at_mut((chunks - 1) * span);
+            (head, rest) = (Some(back), front);
+        } else {
+            let (front, back) = elements.split_at_mut(span);
+            (head, rest) = (Some(front), back);
+        }
+        let mut carry = vec![R::default(); self.width];
+        let mut totals = vec![R::default(); wave.min(chunks) * self.width];
+        let mut remaining = chunks - 1;
+        let mut pass = |segment: &mut [R]| {
+            let count = segment.len().div_ceil(span);
+            remaining -= count;
+            let last = remaining == 0;
+            let totals = &mut totals[..count * self.width];
+            self.wave(segment, head.take(), &mut carry, totals, task, last);
+        };
+        if self.reverse {
+            rest.rchunks_mut(wave * span).for_each(&mut pass);
+        } else {
+            rest.chunks_mut(wave * span).for_each(&mut pass);
+        }
+    }
+
+    /// Scans `segment`, whole chunks whose prefix is `carry` or the last element of `head`.
+    fn wave<R: Real>(
+        &self,
+        segment: &mut [R],
+        head: Option<&mut [R]>,
+        carry: &mut [R],
+        totals: &mut [R],
+        task: usize,
+        last: bool,
+    ) where
+        Op: ScanOp<R>,
+    {
+        let (op, width, chunk, reverse) = (self.op, self.width, self.chunk, self.reverse);
+        let span = chunk * width;
+        let serial = rayon::current_num_threads() == 1;
+
+        let start = || {
+            let Some(head) = head else { return };
+            op.replay_chunks(head, chunk, reverse, &[], &mut workspace(op));
+            let end = if reverse { 0 } else { head.len() - width };
+            carry.copy_from_slice(&head[end..end + width]);
+        };
+        // Nobody asks for the total of the very last chunk.
+        let (reduced, sums) = match (last, reverse) {
+            (false, _) => (&*segment, &mut *totals),
+            (true, false) => {
+                let count = totals.len() - width;
+                (&segment[..count * chunk], &mut totals[..count])
+            }
+            (true, true) => (&segment[span..], &mut totals[width..]),
+        };
+        let reduce = |work: &mut Vec<R>, (elements, totals): (&[R], &mut [R])| {
+            op.reduce_chunks(elements, chunk, reverse, totals, work);
+        };
+        if serial {
+            start();
+            let mut work = workspace(op);
+            reduced
+                .chunks(task * span)
+                .zip(sums.chunks_mut(task * width))
+                .for_each(|pair| reduce(&mut work, pair));
+        } else {
+            rayon::join(start, || {
+                reduced
+                    .par_chunks(task * span)
+                    .zip(sums.par_chunks_mut(task * width))
+                    .for_each_init(|| workspace(op), reduce);
+            });
+        }
+
+        self.prefixes(carry, totals, last);
+
+        let prefixes = &*totals;
+        let replay = |work: &mut Vec<R>, (elements, prefixes): (&mut [R], &[R])| {
+            op.replay_chunks(elements, chunk, reverse, prefixes, work);
+        };
+        if serial {
+            let mut work = workspace(op);
+            segment
+                .chunks_mut(task * span)
+                .zip(prefixes.chunks(task * width))
+                .for_each(|pair| replay(&mut work, pair));
+        } else {
+            segment
+                .par_chunks_mut(task * span)
+                .zip(prefixes.par_chunks(task * width))
+                .for_each_init(|| workspace(op), replay);
+        }
+    }
+
+    /// Replaces each total by the prefix of its chunk, and `carry` by the prefix of what
+    /// follows (unless nothing does: `last`).
+    fn prefixes<R: Real>(&self, carry: &mut [R], totals: &mut [R], last: bool)
+    where
+        Op: ScanOp<R>,
+    {
+        let mut work = workspace(self.op);
+        let (next, work) = work.split_at_mut(self.width);
+        let count = totals.len() / self.width;
+        for place in 0..count {
+            let index = if self.reverse { count - 1 - place } else { place };
+            let total = &mut totals[index * self.width..][..self.width];
+            if last && place + 1 == count {
+                total.copy_from_slice(carry);
+                return;
+            }
+            if self.reverse {
+                self.op.combine(total, carry, next, work);
+            } else {
+                self.op.combine(carry, total, next, work);
+            }
+            total.copy_from_slice(carry);
+            carry.copy_from_slice(next);
+        }
+    }
+}
