@@ -42,22 +42,27 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
         }
         all
     }
+}
 
-    #[inline(always)]
-    fn map(mut self, f: impl Fn(R::Vector<I>) -> R::Vector<I>) -> Self {
+/// `self` with `f` of each of its vectors, and of those of a second operand.
+///
+/// Not a method that takes a function: the call through `Fn` is a function of its own, compiled
+/// without the kernel's instructions if the compiler decides against inlining it.
+macro_rules! map {
+    ($self:ident, $f:path) => {{
+        let mut result = $self;
         for k in 0..K {
-            self.0[k] = f(self.0[k]);
+            result.0[k] = $f($self.0[k]);
         }
-        self
-    }
-
-    #[inline(always)]
-    fn zip(mut self, other: Self, f: impl Fn(R::Vector<I>, R::Vector<I>) -> R::Vector<I>) -> Self {
+        result
+    }};
+    ($self:ident, $other:ident, $f:path) => {{
+        let (mut result, other): (Self, Self) = ($self, $other);
         for k in 0..K {
-            self.0[k] = f(self.0[k], other.0[k]);
+            result.0[k] = $f($self.0[k], other.0[k]);
         }
-        self
-    }
+        result
+    }};
 }
 
 macro_rules! operator {
@@ -66,21 +71,23 @@ macro_rules! operator {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: Self) -> Self {
-                self.zip(right, Vector::$method)
+                map!(self, right, Vector::$method)
             }
         }
         impl<R: Real, I: Isa, const K: usize> $trait<R> for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: R) -> Self {
-                self.zip(Self::constant(right), Vector::$method)
+                let right = Self::constant(right);
+                map!(self, right, Vector::$method)
             }
         }
         impl<R: Real, I: Isa, const K: usize> $trait<Parameter<R>> for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: Parameter<R>) -> Self {
-                self.zip(Self::constant(right.0), Vector::$method)
+                let right = Self::constant(right.0);
+                map!(self, right, Vector::$method)
             }
         }
     )*};
@@ -92,7 +99,7 @@ impl<R: Real, I: Isa, const K: usize> Neg for Lanes<R, I, K> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        self.map(math::neg)
+        map!(self, math::neg)
     }
 }
 
@@ -109,7 +116,7 @@ macro_rules! functions {
     ($($name:ident)*) => {$(
         #[inline(always)]
         fn $name(self) -> Self {
-            self.map(math::$name)
+            map!(self, math::$name)
         }
     )*};
 }
@@ -117,7 +124,7 @@ macro_rules! functions_of_two {
     ($($name:ident)*) => {$(
         #[inline(always)]
         fn $name(self, other: Self) -> Self {
-            self.zip(other, math::$name)
+            map!(self, other, math::$name)
         }
     )*};
 }
@@ -155,7 +162,10 @@ impl<R: Real, I: Isa, const K: usize> Scalar for Lanes<R, I, K> {
     functions!(exp exp_m1 ln ln_1p sqrt cbrt sin cos tan atan sinh cosh tanh sigmoid softplus relu abs sign recip);
     functions_of_two!(powf atan2 hypot max min);
     #[inline(always)]
-    fn powi(self, n: i32) -> Self {
-        self.map(|v| math::powi(v, n))
+    fn powi(mut self, n: i32) -> Self {
+        for k in 0..K {
+            self.0[k] = math::powi(self.0[k], n);
+        }
+        self
     }
 }
