@@ -51,33 +51,50 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
     }
 }
 
-// No closures and no function items as arguments here: the shims the compiler calls those through
-// are left out of line, without the vector instructions.
+/// `self` with `f` of each of its vectors, and of those of a second operand.
+///
+/// Not a method that takes a function: the call through `Fn` is a function of its own, compiled
+/// without the kernel's instructions if the compiler decides against inlining it.
+macro_rules! map {
+    ($self:ident, $f:path) => {{
+        let mut result = $self;
+        for k in 0..K {
+            result.0[k] = $f($self.0[k]);
+        }
+        result
+    }};
+    ($self:ident, $other:ident, $f:path) => {{
+        let (mut result, other): (Self, Self) = ($self, $other);
+        for k in 0..K {
+            result.0[k] = $f($self.0[k], other.0[k]);
+        }
+        result
+    }};
+}
 
 macro_rules! operator {
     ($($trait:ident $method:ident)*) => {$(
         impl<R: Real, I: Isa, const K: usize> $trait for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
-            fn $method(mut self, right: Self) -> Self {
-                for k in 0..K {
-                    self.0[k] = Vector::$method(self.0[k], right.0[k]);
-                }
-                self
+            fn $method(self, right: Self) -> Self {
+                map!(self, right, Vector::$method)
             }
         }
         impl<R: Real, I: Isa, const K: usize> $trait<R> for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: R) -> Self {
-                $trait::$method(self, Self::constant(right))
+                let right = Self::constant(right);
+                map!(self, right, Vector::$method)
             }
         }
         impl<R: Real, I: Isa, const K: usize> $trait<Parameter<R>> for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: Parameter<R>) -> Self {
-                $trait::$method(self, Self::constant(right.0))
+                let right = Self::constant(right.0);
+                map!(self, right, Vector::$method)
             }
         }
     )*};
@@ -88,11 +105,8 @@ assign_and_sum!([R: Real, I: Isa, const K: usize] Lanes<R, I, K>, Self, R, Param
 impl<R: Real, I: Isa, const K: usize> Neg for Lanes<R, I, K> {
     type Output = Self;
     #[inline(always)]
-    fn neg(mut self) -> Self {
-        for k in 0..K {
-            self.0[k] = math::neg(self.0[k]);
-        }
-        self
+    fn neg(self) -> Self {
+        map!(self, math::neg)
     }
 }
 
@@ -108,22 +122,16 @@ impl<R: Real, I: Isa, const K: usize> Sealed for Lanes<R, I, K> {}
 macro_rules! functions {
     ($($name:ident)*) => {$(
         #[inline(always)]
-        fn $name(mut self) -> Self {
-            for k in 0..K {
-                self.0[k] = math::$name(self.0[k]);
-            }
-            self
+        fn $name(self) -> Self {
+            map!(self, math::$name)
         }
     )*};
 }
 macro_rules! functions_of_two {
     ($($name:ident)*) => {$(
         #[inline(always)]
-        fn $name(mut self, other: Self) -> Self {
-            for k in 0..K {
-                self.0[k] = math::$name(self.0[k], other.0[k]);
-            }
-            self
+        fn $name(self, other: Self) -> Self {
+            map!(self, other, math::$name)
         }
     )*};
 }

@@ -87,20 +87,6 @@ pub(crate) struct Array<R, const N: usize, const FMA: bool>([R; N]);
 
 macro_rules! array_vector {
     ($real:ty, $bits:ty) => {
-        impl<const N: usize, const FMA: bool> Array<$real, N, FMA> {
-            #[inline(always)]
-            fn zip(mut self, other: Self, f: impl Fn($real, $real) -> $real) -> Self {
-                for i in 0..N {
-                    self.0[i] = f(self.0[i], other.0[i]);
-                }
-                self
-            }
-            #[inline(always)]
-            fn zip_bits(self, other: Self, f: impl Fn($bits, $bits) -> $bits) -> Self {
-                self.zip(other, |a, b| <$real>::from_bits(f(a.to_bits(), b.to_bits())))
-            }
-        }
-
         impl<const N: usize, const FMA: bool> Vector for Array<$real, N, FMA> {
             type Real = $real;
             const WIDTH: usize = N;
@@ -123,20 +109,32 @@ macro_rules! array_vector {
                 &mut self.0
             }
             #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                self.zip(other, |a, b| a + b)
+            fn add(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] += other.0[i];
+                }
+                self
             }
             #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                self.zip(other, |a, b| a - b)
+            fn sub(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] -= other.0[i];
+                }
+                self
             }
             #[inline(always)]
-            fn mul(self, other: Self) -> Self {
-                self.zip(other, |a, b| a * b)
+            fn mul(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] *= other.0[i];
+                }
+                self
             }
             #[inline(always)]
-            fn div(self, other: Self) -> Self {
-                self.zip(other, |a, b| a / b)
+            fn div(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] /= other.0[i];
+                }
+                self
             }
             #[inline(always)]
             fn mul_add(mut self, a: Self, b: Self) -> Self {
@@ -150,16 +148,25 @@ macro_rules! array_vector {
                 self
             }
             #[inline(always)]
-            fn sqrt(self) -> Self {
-                Self(self.0.map(<$real>::sqrt))
+            fn sqrt(mut self) -> Self {
+                for i in 0..N {
+                    self.0[i] = self.0[i].sqrt();
+                }
+                self
             }
             #[inline(always)]
-            fn min(self, other: Self) -> Self {
-                self.zip(other, |a, b| if a < b { a } else { b })
+            fn min(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = if self.0[i] < other.0[i] { self.0[i] } else { other.0[i] };
+                }
+                self
             }
             #[inline(always)]
-            fn max(self, other: Self) -> Self {
-                self.zip(other, |a, b| if a > b { a } else { b })
+            fn max(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] };
+                }
+                self
             }
             #[inline(always)]
             fn select_lt(self, bound: Self, mut yes: Self, no: Self) -> Self {
@@ -177,35 +184,62 @@ macro_rules! array_vector {
             }
             #[inline(always)]
             fn all_le(self, bound: Self) -> bool {
-                (0..N).all(|i| self.0[i] <= bound.0[i])
+                let mut all = true;
+                for i in 0..N {
+                    all &= self.0[i] <= bound.0[i];
+                }
+                all
             }
             #[inline(always)]
-            fn and(self, other: Self) -> Self {
-                self.zip_bits(other, |a, b| a & b)
+            fn and(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() & other.0[i].to_bits());
+                }
+                self
             }
             #[inline(always)]
-            fn or(self, other: Self) -> Self {
-                self.zip_bits(other, |a, b| a | b)
+            fn or(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() | other.0[i].to_bits());
+                }
+                self
             }
             #[inline(always)]
-            fn xor(self, other: Self) -> Self {
-                self.zip_bits(other, |a, b| a ^ b)
+            fn xor(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() ^ other.0[i].to_bits());
+                }
+                self
             }
             #[inline(always)]
-            fn add_bits(self, other: Self) -> Self {
-                self.zip_bits(other, <$bits>::wrapping_add)
+            fn add_bits(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] =
+                        <$real>::from_bits(self.0[i].to_bits().wrapping_add(other.0[i].to_bits()));
+                }
+                self
             }
             #[inline(always)]
-            fn sub_bits(self, other: Self) -> Self {
-                self.zip_bits(other, <$bits>::wrapping_sub)
+            fn sub_bits(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] =
+                        <$real>::from_bits(self.0[i].to_bits().wrapping_sub(other.0[i].to_bits()));
+                }
+                self
             }
             #[inline(always)]
-            fn shl<const S: i32>(self) -> Self {
-                self.zip_bits(self, |a, _| a << S)
+            fn shl<const S: i32>(mut self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() << S);
+                }
+                self
             }
             #[inline(always)]
-            fn shr<const S: i32>(self) -> Self {
-                self.zip_bits(self, |a, _| a >> S)
+            fn shr<const S: i32>(mut self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() >> S);
+                }
+                self
             }
         }
     };
