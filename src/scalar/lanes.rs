@@ -2,7 +2,7 @@
 
 use super::ops::assign_and_sum;
 use super::sealed::Sealed;
-use super::vector::Vector;
+use super::vector::{Vector, transpose};
 use super::{Isa, Parameter, Real, Scalar, math};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -31,6 +31,35 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
     pub fn set_lane(&mut self, lane: usize, x: R) {
         let width = <R::Vector<I> as Vector>::WIDTH;
         self.0[lane / width].as_mut_slice()[lane % width] = x;
+    }
+
+    /// Sets lane `first + l` of value `e` to `rows[l][from + e]`, for the `W` lanes of one vector and as many
+    /// values.
+    #[inline(always)]
+    pub(crate) fn load_rows<const W: usize>(
+        values: &mut [Self],
+        first: usize,
+        rows: &[&[R]],
+        from: usize,
+    ) {
+        let mut vectors = [<R::Vector<I> as Vector>::splat(R::default()); W];
+        for lane in 0..W {
+            vectors[lane] = Vector::load(&rows[lane][from..]);
+        }
+        vectors = transpose(vectors);
+        for e in 0..W {
+            values[e].0[first / W] = vectors[e];
+        }
+    }
+
+    /// The `W` lanes of one vector from lane `first` on of `W` values, each lane as a row.
+    #[inline(always)]
+    pub(crate) fn rows<const W: usize>(values: &[Self], first: usize) -> [R::Vector<I>; W] {
+        let mut vectors = [values[0].0[first / W]; W];
+        for e in 0..W {
+            vectors[e] = values[e].0[first / W];
+        }
+        transpose(vectors)
     }
 
     /// All lanes of all `values`, one value after the other.

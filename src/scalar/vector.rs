@@ -54,6 +54,21 @@ pub trait Vector: Copy + Debug + Send + Sync {
     /// Whether `self <= bound` in every lane; false with a NaN.
     fn all_le(self, bound: Self) -> bool;
 
+    /// The first half of `self` and `other` lane by lane, then the second: `s₀ o₀ s₁ o₁ …`.
+    fn interleave(self, other: Self) -> (Self, Self);
+    /// The first numbers of `row`, which has enough.
+    #[inline(always)]
+    fn load(row: &[Self::Real]) -> Self {
+        let mut vector = Self::splat(Self::Real::default());
+        vector.as_mut_slice().copy_from_slice(&row[..Self::WIDTH]);
+        vector
+    }
+    /// Writes the lanes to the start of `row`.
+    #[inline(always)]
+    fn store(self, row: &mut [Self::Real]) {
+        row[..Self::WIDTH].copy_from_slice(self.as_slice());
+    }
+
     /// Bitwise and.
     fn and(self, other: Self) -> Self;
     /// Bitwise or.
@@ -78,6 +93,22 @@ fn scale_in_halves<V: Vector>(x: V, k: V) -> V {
     let half = k.mul_add(math::splat(0.5), shift);
     let rest = k.sub(half.sub(shift)).add(shift);
     x.mul(math::power_of_two(half)).mul(math::power_of_two(rest))
+}
+
+/// The transpose of `W` vectors of `W` lanes: log₂ `W` rounds of a perfect shuffle.
+#[inline(always)]
+pub(crate) fn transpose<V: Vector, const W: usize>(mut rows: [V; W]) -> [V; W] {
+    let mut round = 1;
+    while round < W {
+        let before = rows;
+        let mut i = 0;
+        while i < W / 2 {
+            (rows[2 * i], rows[2 * i + 1]) = before[i].interleave(before[i + W / 2]);
+            i += 1;
+        }
+        round *= 2;
+    }
+    rows
 }
 
 /// `N` numbers in plain Rust. `FMA` says that the code around has the instruction.
@@ -181,6 +212,17 @@ macro_rules! array_vector {
                     yes.0[i] = if self.0[i].is_nan() { yes.0[i] } else { no.0[i] };
                 }
                 yes
+            }
+            #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                let (mut first, mut second) = (self, self);
+                for i in 0..N {
+                    let from = if i % 2 == 0 { &self } else { &other };
+                    first.0[i] = from.0[i / 2];
+                    // `N` = 1 has no second half; nothing reads it.
+                    second.0[i] = from.0[(N + i) / 2 % N];
+                }
+                (first, second)
             }
             #[inline(always)]
             fn all_le(self, bound: Self) -> bool {
