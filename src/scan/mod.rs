@@ -43,6 +43,7 @@
 
 mod affine;
 mod blocks;
+mod componentwise;
 mod dense;
 mod diagonal;
 mod exponent;
@@ -125,19 +126,25 @@ pub trait ScanOp<R: Real>: Sync {
         for (elements, total) in elements.chunks(chunk * width).zip(totals.chunks_exact_mut(width))
         {
             let count = elements.len() / width;
+            // The fold alternates between two buffers, and ends in `total`.
+            let (mut carry, mut next) = if count % 2 == 1 {
+                (&mut *total, &mut *spare)
+            } else {
+                (&mut *spare, &mut *total)
+            };
             for place in 0..count {
                 let index = if reverse { count - 1 - place } else { place };
                 let element = &elements[index * width..][..width];
                 if place == 0 {
-                    total.copy_from_slice(element);
+                    carry.copy_from_slice(element);
                     continue;
                 }
                 if reverse {
-                    self.combine(element, total, spare, work);
+                    self.combine(element, carry, next, work);
                 } else {
-                    self.combine(total, element, spare, work);
+                    self.combine(carry, element, next, work);
                 }
-                total.copy_from_slice(spare);
+                std::mem::swap(&mut carry, &mut next);
             }
         }
     }
