@@ -172,7 +172,7 @@ impl<Op> Chunked<'_, Op> {
             (true, true) => (&segment[span..], &mut totals[width..]),
         };
         let reduce = |work: &mut Vec<R>, (elements, totals): (&[R], &mut [R])| {
-            op.reduce_chunks(elements, chunk, reverse, totals, work);
+            op.reduce_chunks(elements, chunk, totals, work);
         };
         if serial {
             start();

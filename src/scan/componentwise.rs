@@ -77,6 +77,7 @@ impl<const K: usize, const S: usize, const REVERSE: bool> Columns<K, S, REVERSE>
         load(self.form, &chunk[self.offset(place)..][..self.width()], self.first)
     }
 
+    /// Not with `REVERSE`: a total is folded forwards.
     #[inline(always)]
     fn reduce<R: Real>(&self, elements: &[R], totals: &mut [R]) {
         let &Self { form, span, first } = self;
@@ -122,7 +123,7 @@ impl<const K: usize, const S: usize, const REVERSE: bool> Columns<K, S, REVERSE>
     }
 }
 
-/// What to do with the chunks.
+/// What to do with the chunks. `Reduce` is always forwards.
 pub(super) enum Pass<'a, R> {
     /// Fold each into one of `totals`.
     Reduce { elements: &'a [R], totals: &'a mut [R] },
@@ -207,20 +208,12 @@ fn rows<R: Real, const REVERSE: bool>(form: Form, chunk: usize, pass: Pass<'_, R
     match pass {
         Pass::Reduce { elements, totals } => {
             for (chunk, total) in elements.chunks(span).zip(totals.chunks_exact_mut(width)) {
-                let count = chunk.len() / width;
-                let element = |place: usize| {
-                    let index = if REVERSE { count - 1 - place } else { place };
-                    &chunk[index * width..][..width]
-                };
-                total.copy_from_slice(element(0));
-                for place in 1..count {
-                    let (a, b) = element(place).split_at(form.entries());
+                let (head, rest) = chunk.split_at(width);
+                total.copy_from_slice(head);
+                for element in rest.chunks_exact(width) {
+                    let (a, b) = element.split_at(form.entries());
                     let (sum_a, sum_b) = total.split_at_mut(form.entries());
-                    if REVERSE {
-                        add_product(form, sum_b, sum_a, b);
-                    } else {
-                        scale_add(form, sum_b, a, b);
-                    }
+                    scale_add(form, sum_b, a, b);
                     for (sum, a) in sum_a.iter_mut().zip(a) {
                         *sum *= *a;
                     }

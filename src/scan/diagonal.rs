@@ -64,15 +64,8 @@ impl<R: Real> ScanOp<R> for AffineDiagonal {
         }
     }
 
-    fn reduce_chunks(
-        &self,
-        elements: &[R],
-        chunk: usize,
-        reverse: bool,
-        totals: &mut [R],
-        _: &mut [R],
-    ) {
-        pass(self.form(), chunk, reverse, Pass::Reduce { elements, totals });
+    fn reduce_chunks(&self, elements: &[R], chunk: usize, totals: &mut [R], _: &mut [R]) {
+        pass(self.form(), chunk, false, Pass::Reduce { elements, totals });
     }
 
     fn replay_chunks(
