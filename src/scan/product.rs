@@ -33,9 +33,8 @@ product!(f64);
 
 /// `out = left · right`, all `n × n` row-major. `2n³` flops.
 ///
-/// Up to `n = 4` a loop in registers takes less time than the call of faer's product. From
-/// `n = 5` on faer's is the faster one: on an AVX-512 core 46 ns at `n = 6` and 870 ns at `n = 32`
-/// in `f32`, where register tiles with the same instructions took 64 and 1,200.
+/// Up to `n = 4` a loop in registers takes no longer than faer's product, from `n = 5` on
+/// faer's is as fast as register tiles with AVX-512 (`n = 8`, 16) or faster (1.1–2.7 times between).
 #[inline]
 pub(crate) fn product<R: Real>(n: usize, left: &[R], right: &[R], out: &mut [R]) {
     match n {
