@@ -50,7 +50,12 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         x0: ArrayView1<'_, D::Real>,
         inputs: ArrayView2<'a, D::Real>,
     ) -> Result<Self> {
-        check_shape("x0", &format!("[n = {}]", dynamics.state_dim()), x0.shape(), &[dynamics.state_dim()])?;
+        check_shape(
+            "x0",
+            &format!("[n = {}]", dynamics.state_dim()),
+            x0.shape(),
+            &[dynamics.state_dim()],
+        )?;
         check_inputs(dynamics, inputs.shape())?;
         let steps = inputs.nrows();
         Self::checked(
@@ -127,7 +132,12 @@ impl<'a, D: Recurrence> Problem<'a, D> {
                 format!("input_dim() = {}", dynamics.input_dim()),
             ));
         }
-        check_shape("x0", &format!("[n = {}]", dynamics.state_dim()), x0.shape(), &[dynamics.state_dim()])?;
+        check_shape(
+            "x0",
+            &format!("[n = {}]", dynamics.state_dim()),
+            x0.shape(),
+            &[dynamics.state_dim()],
+        )?;
         Self::checked(
             dynamics,
             x0.insert_axis(Axis(0)).to_owned(),

@@ -1,5 +1,7 @@
 //! Scans against the plain serial fold.
 
+#![cfg(feature = "cpu")]
+
 use deer_solver::scalar::Real;
 use deer_solver::scan::{
     Affine, AffineBlocks, AffineDense, AffineDiagonal, AffineScalar, Opposite, RangeSafe, ScanOp,
@@ -186,7 +188,7 @@ proptest! {
 /// Around the borders between one chunk and many, and of the last chunk.
 #[test]
 fn scans_equal_the_serial_fold_around_chunks() {
-    for steps in [4095, 4096, 4097, 5 * 1024 - 1, 5 * 1024, 5 * 1024 + 1, 10_000, 65_537] {
+    for steps in [3999, 4000, 4001, 4999, 5000, 5001, 10_000, 65_537] {
         check::<f32>(&AffineDiagonal::new(1), steps, 1);
         check::<f64>(&AffineDiagonal::new(1), steps, 2);
         check::<f64>(&AffineScalar::new(1), steps, 3);
@@ -239,7 +241,7 @@ impl ScanOp<f64> for Concatenate {
 
 #[test]
 fn an_operator_of_ones_own_is_scanned_in_order() {
-    for steps in [0, 1, 7, 4096, 4097, 123_457] {
+    for steps in [0, 1, 7, 4000, 4001, 123_457] {
         let digits: Vec<f64> = (0..steps).flat_map(|t| [(t % 97 * t % 10) as f64, 10.0]).collect();
         for cpu in pools() {
             for reverse in [false, true] {
@@ -371,12 +373,12 @@ fn check_rotations<R: Real>(factor: f64, steps: usize) {
         turn =
             [0, 1, 2, 3].map(|i| q(i / 2 * 2) * turn[i % 2] + q(i / 2 * 2 + 1) * turn[2 + i % 2]);
     }
-    // log₂ of a row's length: the rotation's rows have length 1.
+    // log₂ of a row's length; its largest entry is at least 1/√2 of that.
     let log = steps as f64 * factor.log2();
     let tolerance = R::EPSILON.to_f64() * steps as f64 * 4.0;
     for row in 0..2 {
         let e = last[6 + row].to_f64();
-        assert!((e - log).abs() <= 1.0, "exponent {e}, length 2^{log}");
+        assert!(e - log < 0.1 && e - log > -1.6, "exponent {e}, length 2^{log}");
         for column in 0..2 {
             let entry = last[2 * row + column].to_f64() * (e - log).exp2();
             let error = (entry - turn[2 * row + column]).abs();

@@ -14,9 +14,7 @@ mod roll;
 mod scan;
 mod tile;
 
-use crate::backend::{
-    Backend, Block, LinearizeSettings, Linearized, Probe, Rolled, Sweep,
-};
+use crate::backend::{Backend, Block, LinearizeSettings, Linearized, Probe, Rolled, Sweep};
 use crate::dynamics::{Dynamics, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, first_non_finite};
@@ -63,13 +61,14 @@ impl Cpu {
         if threads == 0 {
             return Err(Error::setting("threads", "at least 1", threads));
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|source| {
-            Error::Backend {
-                backend: "cpu",
-                operation: format!("starting {threads} threads"),
-                source: Box::new(source),
-            }
-        })?;
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|source| {
+                Error::Backend {
+                    backend: "cpu",
+                    operation: format!("starting {threads} threads"),
+                    source: Box::new(source),
+                }
+            })?;
         Ok(Self { pool: Some(Arc::new(pool)), ..Self::new() })
     }
 
@@ -312,10 +311,8 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         let mut lanes = lanes(problem, trajectory, chunks, starts);
         let mut maps = maps;
         let mut jobs = Vec::new();
-        for ((lanes, results), ends) in lanes
-            .chunks_mut(width)
-            .zip(results.chunks_mut(width))
-            .zip(ends.chunks_mut(width * n))
+        for ((lanes, results), ends) in
+            lanes.chunks_mut(width).zip(results.chunks_mut(width)).zip(ends.chunks_mut(width * n))
         {
             let (head, tail) = maps.split_at_mut(lanes.len() * entries);
             maps = tail;
@@ -369,12 +366,9 @@ impl<D: Dynamics> Sweep<D> for Cpu {
             let states = &trajectory.states[from..from + problem.steps(batch) * n];
             /// Entries that one task looks at.
             const PIECE: usize = 1 << 16;
-            states
-                .par_chunks(PIECE)
-                .enumerate()
-                .find_map_first(|(piece, states)| {
-                    first_non_finite(states).map(|entry| (piece * PIECE + entry) / n)
-                })
+            states.par_chunks(PIECE).enumerate().find_map_first(|(piece, states)| {
+                first_non_finite(states).map(|entry| (piece * PIECE + entry) / n)
+            })
         };
         Ok(self.install(|| (0..trajectory.batch).into_par_iter().map(find).collect()))
     }

@@ -132,10 +132,7 @@ impl<D: Dynamics> Pilot<'_, '_, D> {
             .collect();
         let mut rolled = vec![Rolled::default(); lanes.len()];
         let group = Group::of(self.problem);
-        dispatch(
-            self.set,
-            Roll { group, lanes: &mut lanes, merge: None, rolled: &mut rolled },
-        );
+        dispatch(self.set, Roll { group, lanes: &mut lanes, merge: None, rolled: &mut rolled });
         drop(lanes);
         for (state, states) in
             self.states.chunks_exact_mut(n).zip(self.tile.chunks_exact(tile::STEPS * n))

@@ -120,10 +120,7 @@ impl<D: Dynamics, I: Isa> Advance<Lanes<D::Real, I, 1>> for Diagonal<'_, D, I> {
 impl<D: Dynamics> Replay<'_, '_, D> {
     /// Walks the chunks and stores the new states at the borders inside them.
     #[inline(always)]
-    fn replay<I: Isa>(
-        self,
-        mut step: impl Advance<Lanes<D::Real, I, 1>>,
-    ) {
+    fn replay<I: Isa>(self, mut step: impl Advance<Lanes<D::Real, I, 1>>) {
         let (n, m) = (self.group.dynamics.state_dim(), self.group.dynamics.input_dim());
         let zero = Lanes::<D::Real, I, 1>::from_f64(0.0);
         let factor = D::Real::from_f64(self.settings.factor);
@@ -150,9 +147,8 @@ impl<D: Dynamics> Replay<'_, '_, D> {
                     for i in 0..n {
                         let predicted = state[i] + change[i] * factor;
                         // A prediction that is not finite falls back to the end that was rolled.
-                        let moved = predicted
-                            .abs()
-                            .select(Lanes::from_f64(f64::MAX), predicted, state[i]);
+                        let moved =
+                            predicted.abs().select(Lanes::from_f64(f64::MAX), predicted, state[i]);
                         let old = stored[k * n + i];
                         for (lane, chunk) in self.lanes.iter_mut().enumerate() {
                             if after < chunk.len {

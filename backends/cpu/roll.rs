@@ -5,7 +5,7 @@ use super::tile;
 use crate::backend::Rolled;
 use crate::dynamics::Dynamics;
 use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Isa, Lanes, Parameter, Scalar};
+use crate::scalar::{Isa, Lanes, Parameter, Real, Scalar};
 use crate::solver::{Tolerance, distance};
 
 /// Rolls one group of blocks from their starts and stores their states.
@@ -43,23 +43,30 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
                 let (before, after) = states.split_at_mut((k + 1) * n);
                 dynamics.step(params, &before[k * n..], &inputs[k * m..(k + 1) * m], after);
             }
+            let count = self.lanes.len();
+            let mut rows: [&mut [D::Real]; tile::MOST_LANES] = std::array::from_fn(|_| &mut [][..]);
             for (lane, block) in self.lanes.iter_mut().enumerate() {
                 if alive[lane] {
                     let steps = steps.min(block.len - t);
                     self.rolled[lane].steps += steps;
                     alive[lane] = t + steps < block.len;
                     let target = &mut block.states[t * n..(t + steps) * n];
-                    match self.merge {
-                        Some(tolerance) => {
-                            if let Some(residual) = met(&states[n..], lane, target, n, tolerance) {
-                                self.rolled[lane].residual = residual;
-                                alive[lane] = false;
-                            }
+                    let (earlier, last) = target.split_at((steps - 1) * n);
+                    let new = &states[steps * n..];
+                    let met = self.merge.and_then(|tolerance| met(new, lane, last, tolerance));
+                    rows[lane] = match met {
+                        Some(residual) => {
+                            self.rolled[lane].residual = residual;
+                            alive[lane] = false;
+                            // What is stored at the last step stays.
+                            let kept = earlier.len();
+                            &mut target[..kept]
                         }
-                        None => tile::scatter_lane(&states[n..], lane, target),
-                    }
+                        None => target,
+                    };
                 }
             }
+            tile::scatter(&states[n..], &mut rows[..count]);
             if !alive.contains(&true) {
                 break;
             }
@@ -68,28 +75,23 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
     }
 }
 
-/// Stores a tile's states of one lane. If the last one agrees with what is stored there, keeps that
-/// one and returns their distance.
+/// The distance of lane `lane` of the state `new` from the stored one, if they agree.
 #[inline(always)]
-fn met<R: crate::Real, I: Isa, const K: usize>(
-    tile: &[Lanes<R, I, K>],
+fn met<R: Real, I: Isa, const K: usize>(
+    new: &[Lanes<R, I, K>],
     lane: usize,
-    stored: &mut [R],
-    n: usize,
+    stored: &[R],
     tolerance: Tolerance,
 ) -> Option<f64> {
-    let (earlier, last) = stored.split_at_mut(stored.len() - n);
-    tile::scatter_lane(tile, lane, earlier);
-    let new = &tile[earlier.len()..];
-    if new.iter().zip(&*last).all(|(new, &old)| tolerance.accepts(new.lane(lane), old)) {
-        let mut largest = 0.0f64;
-        for (new, &old) in new.iter().zip(&*last) {
-            largest = largest.max(distance(&[new.lane(lane)], &[old]));
+    let mut largest = 0.0f64;
+    for (new, &stored) in new.iter().zip(stored) {
+        let new = new.lane(lane);
+        if !tolerance.accepts(new, stored) {
+            return None;
         }
-        return Some(largest);
+        largest = largest.max(distance(&[new], &[stored]));
     }
-    tile::scatter_lane(new, lane, last);
-    None
+    Some(largest)
 }
 
 /// Runs one block as the loop would.

@@ -40,10 +40,11 @@ pub(crate) fn scan_reverse<R: Real, Op: ScanOp<R>>(
 
 /// Elements in a chunk, for a sequence of `steps` elements of `width`.
 ///
+/// Not a power of two: chunks side by side would meet in the same lines of the cache.
 /// A sequence of up to four of the usual chunks is a single one: two threads would gain
 /// nothing, since the work doubles.
 fn chunk_len(steps: usize, width: usize) -> usize {
-    let chunk = (8192 / width).clamp(32, 1024);
+    let chunk = (8000 / width).clamp(32, 1000);
     if steps <= 4 * chunk { steps } else { chunk }
 }
 
@@ -98,13 +99,19 @@ impl<Op> Chunked<'_, Op> {
         let threads = rayon::current_num_threads();
         let span = self.chunk * self.width;
         let chunks = elements.len().div_ceil(span);
-        let task = (chunks / (4 * threads)).clamp(1, TASK_CHUNKS);
-        let wave = if self.width <= MEMORY_BOUND_WIDTH {
-            (CACHE / (span * size_of::<R>()) * threads).max(4 * task * threads)
+        // Tasks and waves: where no combination crosses a border, the threads may count.
+        let (task, wave) = if threads == 1 {
+            (TASK_CHUNKS, TASK_CHUNKS)
         } else {
-            chunks
+            let task = (chunks / (2 * threads)).clamp(1, TASK_CHUNKS);
+            let cached = CACHE / (span * size_of::<R>()) * threads;
+            let wave = if self.width <= MEMORY_BOUND_WIDTH {
+                cached.max(4 * task * threads)
+            } else {
+                chunks
+            };
+            (task, wave)
         };
-        let wave = if threads == 1 { task } else { wave };
 
         // The first chunk in the order of the scan has no prefix: it is scanned at once.
         let mut head;
@@ -165,7 +172,7 @@ impl<Op> Chunked<'_, Op> {
             (true, true) => (&segment[span..], &mut totals[width..]),
         };
         let reduce = |work: &mut Vec<R>, (elements, totals): (&[R], &mut [R])| {
-            op.reduce_chunks(elements, chunk, reverse, totals, work);
+            op.reduce_chunks(elements, chunk, totals, work);
         };
         if serial {
             start();

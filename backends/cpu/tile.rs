@@ -2,24 +2,97 @@
 //!
 //! In lane order entry `e` of a tile is one [`Lanes`] value: that entry of every block of a group.
 
+use crate::scalar::vector::Vector;
 use crate::scalar::{Isa, Lanes, Real};
 
 /// Steps of a tile: two cache lines of a lane's inputs at least, and little enough of all lanes' to
 /// stay in L1 beside the states.
 pub(super) const STEPS: usize = 16;
 
-/// Fills `tile` so that lane `l` of entry `e` is `rows[l][e]`; entries past the end of a row, and lanes without
-/// one, keep what they hold.
+/// Lanes of the widest group.
+pub(super) const MOST_LANES: usize = 32;
+
+/// Fills `tile` so that lane `l` of entry `e` is entry `e` of row `l`. Entries past the end of a row keep what
+/// they hold; lanes without a row take the first one.
 #[inline(always)]
 pub(super) fn gather<'a, R: Real, I: Isa, const K: usize>(
-    rows: impl Iterator<Item = &'a [R]>,
+    mut rows: impl Iterator<Item = &'a [R]>,
     tile: &mut [Lanes<R, I, K>],
 ) {
     let lanes = Lanes::<R, I, K>::LANES;
-    let flat = Lanes::flatten_mut(tile);
-    for (lane, row) in rows.enumerate() {
-        for (e, &value) in row.iter().enumerate() {
-            flat[e * lanes + lane] = value;
+    let mut all = [rows.next().unwrap_or_default(); MOST_LANES];
+    for (slot, row) in all[1..lanes].iter_mut().zip(rows) {
+        *slot = row;
+    }
+    let rows = &all[..lanes];
+    match lanes / K {
+        16 => gather_by::<R, I, K, 16>(rows, tile),
+        8 => gather_by::<R, I, K, 8>(rows, tile),
+        4 => gather_by::<R, I, K, 4>(rows, tile),
+        2 => gather_by::<R, I, K, 2>(rows, tile),
+        _ => gather_by::<R, I, K, 1>(rows, tile),
+    }
+}
+
+/// [`gather`] by squares of `W` lanes and entries, `W` those of a vector.
+#[inline(always)]
+fn gather_by<R: Real, I: Isa, const K: usize, const W: usize>(
+    rows: &[&[R]],
+    tile: &mut [Lanes<R, I, K>],
+) {
+    let lanes = Lanes::<R, I, K>::LANES;
+    for first in (0..lanes).step_by(W) {
+        let rows = &rows[first..first + W];
+        let shortest = rows.iter().map(|row| row.len()).min().unwrap_or(0);
+        let whole = shortest / W * W;
+        for e in (0..whole).step_by(W) {
+            Lanes::load_rows::<W>(&mut tile[e..e + W], first, rows, e);
+        }
+        let flat = Lanes::flatten_mut(tile);
+        for (lane, row) in rows.iter().enumerate() {
+            for (e, &value) in row.iter().enumerate().skip(whole) {
+                flat[e * lanes + first + lane] = value;
+            }
+        }
+    }
+}
+
+/// Writes lane `l` of the first entries of `tile` to row `l`.
+#[inline(always)]
+pub(super) fn scatter<R: Real, I: Isa, const K: usize>(
+    tile: &[Lanes<R, I, K>],
+    rows: &mut [&mut [R]],
+) {
+    match Lanes::<R, I, K>::LANES / K {
+        16 => scatter_by::<R, I, K, 16>(tile, rows),
+        8 => scatter_by::<R, I, K, 8>(tile, rows),
+        4 => scatter_by::<R, I, K, 4>(tile, rows),
+        2 => scatter_by::<R, I, K, 2>(tile, rows),
+        _ => scatter_by::<R, I, K, 1>(tile, rows),
+    }
+}
+
+/// [`scatter`] by squares of `W` lanes and entries, `W` those of a vector.
+#[inline(always)]
+fn scatter_by<R: Real, I: Isa, const K: usize, const W: usize>(
+    tile: &[Lanes<R, I, K>],
+    rows: &mut [&mut [R]],
+) {
+    for (group, rows) in rows.chunks_mut(W).enumerate() {
+        let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+        let whole = longest / W * W;
+        for e in (0..whole).step_by(W) {
+            let vectors = Lanes::rows::<W>(&tile[e..e + W], group * W);
+            for (row, vector) in rows.iter_mut().zip(vectors) {
+                if let Some(target) = row.get_mut(e..e + W) {
+                    vector.store(target);
+                }
+            }
+        }
+        for (lane, row) in rows.iter_mut().enumerate() {
+            // Of a row that is shorter than the longest, what the squares above left out.
+            let from = (row.len() / W * W).min(whole);
+            scatter_lane(&tile[from..], group * W + lane, &mut row[from..]);
         }
     }
 }

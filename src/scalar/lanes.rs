@@ -2,7 +2,7 @@
 
 use super::ops::assign_and_sum;
 use super::sealed::Sealed;
-use super::vector::Vector;
+use super::vector::{Vector, transpose};
 use super::{Isa, Parameter, Real, Scalar, math};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -33,6 +33,35 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
         self.0[lane / width].as_mut_slice()[lane % width] = x;
     }
 
+    /// Sets lane `first + l` of value `e` to `rows[l][from + e]`, for the `W` lanes of one vector and as many
+    /// values.
+    #[inline(always)]
+    pub(crate) fn load_rows<const W: usize>(
+        values: &mut [Self],
+        first: usize,
+        rows: &[&[R]],
+        from: usize,
+    ) {
+        let mut vectors = [<R::Vector<I> as Vector>::splat(R::default()); W];
+        for lane in 0..W {
+            vectors[lane] = Vector::load(&rows[lane][from..]);
+        }
+        vectors = transpose(vectors);
+        for e in 0..W {
+            values[e].0[first / W] = vectors[e];
+        }
+    }
+
+    /// The `W` lanes of one vector from lane `first` on of `W` values, each lane as a row.
+    #[inline(always)]
+    pub(crate) fn rows<const W: usize>(values: &[Self], first: usize) -> [R::Vector<I>; W] {
+        let mut vectors = [values[0].0[first / W]; W];
+        for e in 0..W {
+            vectors[e] = values[e].0[first / W];
+        }
+        transpose(vectors)
+    }
+
     /// All lanes of all `values`, one value after the other.
     #[inline(always)]
     pub(crate) fn flatten(values: &[Self]) -> &[R] {
@@ -51,33 +80,50 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
     }
 }
 
-// No closures and no function items as arguments here: the shims the compiler calls those through
-// are left out of line, without the vector instructions.
+/// `self` with `f` of each of its vectors, and of those of a second operand.
+///
+/// Not a method that takes a function: the call through `Fn` is a function of its own, compiled
+/// without the kernel's instructions if the compiler decides against inlining it.
+macro_rules! map {
+    ($self:ident, $f:path) => {{
+        let mut result = $self;
+        for k in 0..K {
+            result.0[k] = $f($self.0[k]);
+        }
+        result
+    }};
+    ($self:ident, $other:ident, $f:path) => {{
+        let (mut result, other): (Self, Self) = ($self, $other);
+        for k in 0..K {
+            result.0[k] = $f($self.0[k], other.0[k]);
+        }
+        result
+    }};
+}
 
 macro_rules! operator {
     ($($trait:ident $method:ident)*) => {$(
         impl<R: Real, I: Isa, const K: usize> $trait for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
-            fn $method(mut self, right: Self) -> Self {
-                for k in 0..K {
-                    self.0[k] = Vector::$method(self.0[k], right.0[k]);
-                }
-                self
+            fn $method(self, right: Self) -> Self {
+                map!(self, right, Vector::$method)
             }
         }
         impl<R: Real, I: Isa, const K: usize> $trait<R> for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: R) -> Self {
-                $trait::$method(self, Self::constant(right))
+                let right = Self::constant(right);
+                map!(self, right, Vector::$method)
             }
         }
         impl<R: Real, I: Isa, const K: usize> $trait<Parameter<R>> for Lanes<R, I, K> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, right: Parameter<R>) -> Self {
-                $trait::$method(self, Self::constant(right.0))
+                let right = Self::constant(right.0);
+                map!(self, right, Vector::$method)
             }
         }
     )*};
@@ -88,11 +134,8 @@ assign_and_sum!([R: Real, I: Isa, const K: usize] Lanes<R, I, K>, Self, R, Param
 impl<R: Real, I: Isa, const K: usize> Neg for Lanes<R, I, K> {
     type Output = Self;
     #[inline(always)]
-    fn neg(mut self) -> Self {
-        for k in 0..K {
-            self.0[k] = math::neg(self.0[k]);
-        }
-        self
+    fn neg(self) -> Self {
+        map!(self, math::neg)
     }
 }
 
@@ -108,22 +151,16 @@ impl<R: Real, I: Isa, const K: usize> Sealed for Lanes<R, I, K> {}
 macro_rules! functions {
     ($($name:ident)*) => {$(
         #[inline(always)]
-        fn $name(mut self) -> Self {
-            for k in 0..K {
-                self.0[k] = math::$name(self.0[k]);
-            }
-            self
+        fn $name(self) -> Self {
+            map!(self, math::$name)
         }
     )*};
 }
 macro_rules! functions_of_two {
     ($($name:ident)*) => {$(
         #[inline(always)]
-        fn $name(mut self, other: Self) -> Self {
-            for k in 0..K {
-                self.0[k] = math::$name(self.0[k], other.0[k]);
-            }
-            self
+        fn $name(self, other: Self) -> Self {
+            map!(self, other, math::$name)
         }
     )*};
 }

@@ -65,10 +65,14 @@ macro_rules! sum {
         impl<$($generics)*> std::iter::Sum for $self {
             #[inline(always)]
             fn sum<It: Iterator<Item = Self>>(mut terms: It) -> Self {
-                match terms.next() {
-                    Some(first) => terms.fold(first, |sum, term| sum + term),
-                    None => <Self as crate::scalar::Scalar>::from_f64(0.0),
+                let Some(mut sum) = terms.next() else {
+                    return <Self as crate::scalar::Scalar>::from_f64(0.0);
+                };
+                // A loop, not `fold`: see `map!` in lanes.rs.
+                for term in terms {
+                    sum += term;
                 }
+                sum
             }
         }
     };

@@ -54,6 +54,21 @@ pub trait Vector: Copy + Debug + Send + Sync {
     /// Whether `self <= bound` in every lane; false with a NaN.
     fn all_le(self, bound: Self) -> bool;
 
+    /// The first half of `self` and `other` lane by lane, then the second: `s₀ o₀ s₁ o₁ …`.
+    fn interleave(self, other: Self) -> (Self, Self);
+    /// The first numbers of `row`, which has enough.
+    #[inline(always)]
+    fn load(row: &[Self::Real]) -> Self {
+        let mut vector = Self::splat(Self::Real::default());
+        vector.as_mut_slice().copy_from_slice(&row[..Self::WIDTH]);
+        vector
+    }
+    /// Writes the lanes to the start of `row`.
+    #[inline(always)]
+    fn store(self, row: &mut [Self::Real]) {
+        row[..Self::WIDTH].copy_from_slice(self.as_slice());
+    }
+
     /// Bitwise and.
     fn and(self, other: Self) -> Self;
     /// Bitwise or.
@@ -80,6 +95,22 @@ fn scale_in_halves<V: Vector>(x: V, k: V) -> V {
     x.mul(math::power_of_two(half)).mul(math::power_of_two(rest))
 }
 
+/// The transpose of `W` vectors of `W` lanes: log₂ `W` rounds of a perfect shuffle.
+#[inline(always)]
+pub(crate) fn transpose<V: Vector, const W: usize>(mut rows: [V; W]) -> [V; W] {
+    let mut round = 1;
+    while round < W {
+        let before = rows;
+        let mut i = 0;
+        while i < W / 2 {
+            (rows[2 * i], rows[2 * i + 1]) = before[i].interleave(before[i + W / 2]);
+            i += 1;
+        }
+        round *= 2;
+    }
+    rows
+}
+
 /// `N` numbers in plain Rust. `FMA` says that the code around has the instruction.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
@@ -87,20 +118,6 @@ pub(crate) struct Array<R, const N: usize, const FMA: bool>([R; N]);
 
 macro_rules! array_vector {
     ($real:ty, $bits:ty) => {
-        impl<const N: usize, const FMA: bool> Array<$real, N, FMA> {
-            #[inline(always)]
-            fn zip(mut self, other: Self, f: impl Fn($real, $real) -> $real) -> Self {
-                for i in 0..N {
-                    self.0[i] = f(self.0[i], other.0[i]);
-                }
-                self
-            }
-            #[inline(always)]
-            fn zip_bits(self, other: Self, f: impl Fn($bits, $bits) -> $bits) -> Self {
-                self.zip(other, |a, b| <$real>::from_bits(f(a.to_bits(), b.to_bits())))
-            }
-        }
-
         impl<const N: usize, const FMA: bool> Vector for Array<$real, N, FMA> {
             type Real = $real;
             const WIDTH: usize = N;
@@ -123,20 +140,32 @@ macro_rules! array_vector {
                 &mut self.0
             }
             #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                self.zip(other, |a, b| a + b)
+            fn add(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] += other.0[i];
+                }
+                self
             }
             #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                self.zip(other, |a, b| a - b)
+            fn sub(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] -= other.0[i];
+                }
+                self
             }
             #[inline(always)]
-            fn mul(self, other: Self) -> Self {
-                self.zip(other, |a, b| a * b)
+            fn mul(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] *= other.0[i];
+                }
+                self
             }
             #[inline(always)]
-            fn div(self, other: Self) -> Self {
-                self.zip(other, |a, b| a / b)
+            fn div(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] /= other.0[i];
+                }
+                self
             }
             #[inline(always)]
             fn mul_add(mut self, a: Self, b: Self) -> Self {
@@ -150,16 +179,25 @@ macro_rules! array_vector {
                 self
             }
             #[inline(always)]
-            fn sqrt(self) -> Self {
-                Self(self.0.map(<$real>::sqrt))
+            fn sqrt(mut self) -> Self {
+                for i in 0..N {
+                    self.0[i] = self.0[i].sqrt();
+                }
+                self
             }
             #[inline(always)]
-            fn min(self, other: Self) -> Self {
-                self.zip(other, |a, b| if a < b { a } else { b })
+            fn min(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = if self.0[i] < other.0[i] { self.0[i] } else { other.0[i] };
+                }
+                self
             }
             #[inline(always)]
-            fn max(self, other: Self) -> Self {
-                self.zip(other, |a, b| if a > b { a } else { b })
+            fn max(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] };
+                }
+                self
             }
             #[inline(always)]
             fn select_lt(self, bound: Self, mut yes: Self, no: Self) -> Self {
@@ -176,36 +214,74 @@ macro_rules! array_vector {
                 yes
             }
             #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                let (mut first, mut second) = (self, self);
+                for i in 0..N {
+                    let from = if i % 2 == 0 { &self } else { &other };
+                    first.0[i] = from.0[i / 2];
+                    // `N` = 1 has no second half; nothing reads it.
+                    second.0[i] = from.0[(N + i) / 2 % N];
+                }
+                (first, second)
+            }
+            #[inline(always)]
             fn all_le(self, bound: Self) -> bool {
-                (0..N).all(|i| self.0[i] <= bound.0[i])
+                let mut all = true;
+                for i in 0..N {
+                    all &= self.0[i] <= bound.0[i];
+                }
+                all
             }
             #[inline(always)]
-            fn and(self, other: Self) -> Self {
-                self.zip_bits(other, |a, b| a & b)
+            fn and(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() & other.0[i].to_bits());
+                }
+                self
             }
             #[inline(always)]
-            fn or(self, other: Self) -> Self {
-                self.zip_bits(other, |a, b| a | b)
+            fn or(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() | other.0[i].to_bits());
+                }
+                self
             }
             #[inline(always)]
-            fn xor(self, other: Self) -> Self {
-                self.zip_bits(other, |a, b| a ^ b)
+            fn xor(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() ^ other.0[i].to_bits());
+                }
+                self
             }
             #[inline(always)]
-            fn add_bits(self, other: Self) -> Self {
-                self.zip_bits(other, <$bits>::wrapping_add)
+            fn add_bits(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] =
+                        <$real>::from_bits(self.0[i].to_bits().wrapping_add(other.0[i].to_bits()));
+                }
+                self
             }
             #[inline(always)]
-            fn sub_bits(self, other: Self) -> Self {
-                self.zip_bits(other, <$bits>::wrapping_sub)
+            fn sub_bits(mut self, other: Self) -> Self {
+                for i in 0..N {
+                    self.0[i] =
+                        <$real>::from_bits(self.0[i].to_bits().wrapping_sub(other.0[i].to_bits()));
+                }
+                self
             }
             #[inline(always)]
-            fn shl<const S: i32>(self) -> Self {
-                self.zip_bits(self, |a, _| a << S)
+            fn shl<const S: i32>(mut self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() << S);
+                }
+                self
             }
             #[inline(always)]
-            fn shr<const S: i32>(self) -> Self {
-                self.zip_bits(self, |a, _| a >> S)
+            fn shr<const S: i32>(mut self) -> Self {
+                for i in 0..N {
+                    self.0[i] = <$real>::from_bits(self.0[i].to_bits() >> S);
+                }
+                self
             }
         }
     };

@@ -54,7 +54,8 @@ macro_rules! register {
         mul_add: |$ma:ident, $mb:ident, $mc:ident| $mul_add:expr,
         select_lt: |$sa:ident, $sb:ident, $sy:ident, $sn:ident| $select_lt:expr,
         select_nan: |$na:ident, $ny:ident, $nn:ident| $select_nan:expr,
-        all_le: |$la:ident, $lb:ident| $all_le:expr
+        all_le: |$la:ident, $lb:ident| $all_le:expr,
+        interleave: |$ia:ident, $ib:ident| $interleave:expr
         $(, scale: $scale:ident)?
     ) => {
         #[doc = concat!(stringify!($width), " lanes of ", stringify!($real), ".")]
@@ -154,6 +155,13 @@ macro_rules! register {
                 unsafe { $all_le }
             }
             #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                let ($ia, $ib) = (self.0, other.0);
+                // SAFETY: dispatch found the instruction set.
+                let (first, second) = unsafe { $interleave };
+                (Self(first), Self(second))
+            }
+            #[inline(always)]
             fn and(self, other: Self) -> Self {
                 // SAFETY: dispatch found the instruction set.
                 Self(unsafe { $uncast($and($cast(self.0), $cast(other.0))) })
@@ -206,7 +214,8 @@ register!(
         let m = _mm_cmpunord_ps(a, a);
         _mm_or_ps(_mm_and_ps(m, y), _mm_andnot_ps(m, n))
     },
-    all_le: |a, b| _mm_movemask_ps(_mm_cmple_ps(a, b)) == 0xf
+    all_le: |a, b| _mm_movemask_ps(_mm_cmple_ps(a, b)) == 0xf,
+    interleave: |a, b| (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b))
 );
 register!(
     F64x2, __m128d, f64, 2, false, i64,
@@ -222,7 +231,8 @@ register!(
         let m = _mm_cmpunord_pd(a, a);
         _mm_or_pd(_mm_and_pd(m, y), _mm_andnot_pd(m, n))
     },
-    all_le: |a, b| _mm_movemask_pd(_mm_cmple_pd(a, b)) == 0x3
+    all_le: |a, b| _mm_movemask_pd(_mm_cmple_pd(a, b)) == 0x3,
+    interleave: |a, b| (_mm_unpacklo_pd(a, b), _mm_unpackhi_pd(a, b))
 );
 register!(
     F32x8, __m256, f32, 8, true, i32,
@@ -232,7 +242,11 @@ register!(
     mul_add: |a, b, c| _mm256_fmadd_ps(a, b, c),
     select_lt: |a, b, y, n| _mm256_blendv_ps(n, y, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)),
     select_nan: |a, y, n| _mm256_blendv_ps(n, y, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)),
-    all_le: |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b)) == 0xff
+    all_le: |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b)) == 0xff,
+    interleave: |a, b| {
+        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+    }
 );
 register!(
     F64x4, __m256d, f64, 4, true, i64,
@@ -242,7 +256,11 @@ register!(
     mul_add: |a, b, c| _mm256_fmadd_pd(a, b, c),
     select_lt: |a, b, y, n| _mm256_blendv_pd(n, y, _mm256_cmp_pd::<_CMP_LT_OQ>(a, b)),
     select_nan: |a, y, n| _mm256_blendv_pd(n, y, _mm256_cmp_pd::<_CMP_UNORD_Q>(a, a)),
-    all_le: |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LE_OQ>(a, b)) == 0xf
+    all_le: |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LE_OQ>(a, b)) == 0xf,
+    interleave: |a, b| {
+        let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        (_mm256_permute2f128_pd::<0x20>(low, high), _mm256_permute2f128_pd::<0x31>(low, high))
+    }
 );
 register!(
     F32x16, __m512, f32, 16, true, i32,
@@ -253,6 +271,11 @@ register!(
     select_lt: |a, b, y, n| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), n, y),
     select_nan: |a, y, n| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), n, y),
     all_le: |a, b| _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) == 0xffff,
+    interleave: |a, b| {
+        let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+        (_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b))
+    },
     scale: _mm512_scalef_ps
 );
 register!(
@@ -264,5 +287,10 @@ register!(
     select_lt: |a, b, y, n| _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b), n, y),
     select_nan: |a, y, n| _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_UNORD_Q>(a, a), n, y),
     all_le: |a, b| _mm512_cmp_pd_mask::<_CMP_LE_OQ>(a, b) == 0xff,
+    interleave: |a, b| {
+        let first = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+        let second = _mm512_add_epi64(first, _mm512_set1_epi64(4));
+        (_mm512_permutex2var_pd(a, first, b), _mm512_permutex2var_pd(a, second, b))
+    },
     scale: _mm512_scalef_pd
 );

@@ -3,7 +3,7 @@
 use super::ScanOp;
 use super::affine::{Affine, Form};
 use super::product::{multiply_add, product};
-use crate::scalar::{InstructionSet, Real, sealed::Sealed};
+use crate::scalar::{Real, sealed::Sealed};
 use crate::{Error, Result};
 
 /// Composition of affine maps `x ↦ A x + b` with `A` of `n/k` blocks `k × k` along its diagonal.
@@ -24,7 +24,6 @@ use crate::{Error, Result};
 pub struct AffineBlocks {
     n: usize,
     k: usize,
-    set: InstructionSet,
 }
 
 impl AffineBlocks {
@@ -36,7 +35,7 @@ impl AffineBlocks {
         if k == 0 || !n.is_multiple_of(k) {
             return Err(Error::setting("k", format!("a divisor of n = {n}"), k));
         }
-        Ok(Self { n, k, set: InstructionSet::detect() })
+        Ok(Self { n, k })
     }
 
     /// Numbers in one element, `nk + n`.
@@ -73,7 +72,7 @@ impl<R: Real> ScanOp<R> for AffineBlocks {
         let (a, b) = out.split_at_mut(entries);
         for q in 0..self.n / k {
             let (block, part) = (q * k * k..(q + 1) * k * k, q * k..(q + 1) * k);
-            product(self.set, k, &a_j[block.clone()], &a_i[block.clone()], &mut a[block.clone()]);
+            product(k, &a_j[block.clone()], &a_i[block.clone()], &mut a[block.clone()]);
             multiply_add(&a_j[block], &b_i[part.clone()], &b_j[part.clone()], &mut b[part]);
         }
     }

@@ -3,13 +3,13 @@
 use super::ScanOp;
 use super::affine::{Affine, Form};
 use super::product::{multiply_add, product};
-use crate::scalar::{InstructionSet, Real, sealed::Sealed};
+use crate::scalar::{Real, sealed::Sealed};
 
 /// Composition of affine maps `x ↦ A x + b` with dense `A`.
 ///
 /// Element `[A row-major n × n, b n]`, width `n² + n`. A combine is `(A_j A_i, A_j b_i + b_j)`
-/// for `i` before `j`: `2n³ + 2n²` flops. From `n = 16` on, the product is faer's (features
-/// `cpu` and `faer`).
+/// for `i` before `j`: `2n³ + 2n²` flops. From `n = 5` on, the product is faer's where the
+/// feature `cpu` or `faer` is on.
 ///
 /// # Example
 /// ```
@@ -22,13 +22,12 @@ use crate::scalar::{InstructionSet, Real, sealed::Sealed};
 #[derive(Clone, Copy, Debug)]
 pub struct AffineDense {
     n: usize,
-    set: InstructionSet,
 }
 
 impl AffineDense {
     /// For states of `n` components.
     pub fn new(n: usize) -> Self {
-        Self { n, set: InstructionSet::detect() }
+        Self { n }
     }
 
     /// Numbers in one element, `n² + n`.
@@ -62,7 +61,7 @@ impl<R: Real> ScanOp<R> for AffineDense {
         let (a_i, b_i) = earlier.split_at(entries);
         let (a_j, b_j) = later.split_at(entries);
         let (a, b) = out.split_at_mut(entries);
-        product(self.set, self.n, a_j, a_i, a);
+        product(self.n, a_j, a_i, a);
         multiply_add(a_j, b_i, b_j, b);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ScanOp;
 use super::affine::{Affine, Form};
+use super::componentwise::{Pass, pass};
 use crate::scalar::{Real, sealed::Sealed};
 
 /// Composition of affine maps `x ↦ a ⊙ x + b`, each component by itself.
@@ -61,5 +62,20 @@ impl<R: Real> ScanOp<R> for AffineDiagonal {
             a[q] = a_j[q] * a_i[q];
             b[q] = a_j[q].mul_add(b_i[q], b_j[q]);
         }
+    }
+
+    fn reduce_chunks(&self, elements: &[R], chunk: usize, totals: &mut [R], _: &mut [R]) {
+        pass(self.form(), chunk, false, Pass::Reduce { elements, totals });
+    }
+
+    fn replay_chunks(
+        &self,
+        elements: &mut [R],
+        chunk: usize,
+        reverse: bool,
+        prefixes: &[R],
+        _: &mut [R],
+    ) {
+        pass(self.form(), chunk, reverse, Pass::Replay { elements, prefixes });
     }
 }

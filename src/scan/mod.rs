@@ -43,6 +43,7 @@
 
 mod affine;
 mod blocks;
+mod componentwise;
 mod dense;
 mod diagonal;
 mod exponent;
@@ -108,43 +109,32 @@ pub trait ScanOp<R: Real>: Sync {
     /// `out = earlier ∘ later`, each `[width]`; `work` is `[workspace]` with any content, and so is `out`.
     fn combine(&self, earlier: &[R], later: &[R], out: &mut [R], work: &mut [R]);
 
-    /// Folds each chunk of `chunk` elements (the last may be shorter) into one of `totals`.
-    /// `work` is `[width + workspace]`. With `reverse`, the fold goes from the end, which
-    /// changes the bits and not the value.
+    /// Folds each chunk of `chunk` elements (the last may be shorter), from its first to its
+    /// last, into one of `totals`. `work` is `[width + workspace]`.
     #[doc(hidden)]
-    fn reduce_chunks(
-        &self,
-        elements: &[R],
-        chunk: usize,
-        reverse: bool,
-        totals: &mut [R],
-        work: &mut [R],
-    ) {
+    fn reduce_chunks(&self, elements: &[R], chunk: usize, totals: &mut [R], work: &mut [R]) {
         let width = self.width();
         let (spare, work) = work.split_at_mut(width);
         for (elements, total) in elements.chunks(chunk * width).zip(totals.chunks_exact_mut(width))
         {
-            let count = elements.len() / width;
-            for place in 0..count {
-                let index = if reverse { count - 1 - place } else { place };
-                let element = &elements[index * width..][..width];
-                if place == 0 {
-                    total.copy_from_slice(element);
-                    continue;
-                }
-                if reverse {
-                    self.combine(element, total, spare, work);
-                } else {
-                    self.combine(total, element, spare, work);
-                }
-                total.copy_from_slice(spare);
+            let (first, rest) = elements.split_at(width);
+            // The fold alternates between two buffers, and ends in `total`.
+            let (mut carry, mut next) = if (rest.len() / width).is_multiple_of(2) {
+                (&mut *total, &mut *spare)
+            } else {
+                (&mut *spare, &mut *total)
+            };
+            carry.copy_from_slice(first);
+            for element in rest.chunks_exact(width) {
+                self.combine(carry, element, next, work);
+                std::mem::swap(&mut carry, &mut next);
             }
         }
     }
 
     /// Scans each chunk of `chunk` elements (the last may be shorter) in place, from its
-    /// prefix (with `reverse`: its suffix) in `prefixes`. Where that is empty, there is a
-    /// single chunk, and it has none. Otherwise as [`reduce_chunks`](Self::reduce_chunks).
+    /// prefix in `prefixes`; with `reverse` from its end, and what follows it is there. Where
+    /// `prefixes` is empty, there is a single chunk, and it has none. `work` is `[width + workspace]`.
     #[doc(hidden)]
     fn replay_chunks(
         &self,
@@ -198,15 +188,8 @@ impl<R: Real, Op: ScanOp<R>> ScanOp<R> for &Op {
     fn combine(&self, earlier: &[R], later: &[R], out: &mut [R], work: &mut [R]) {
         (**self).combine(earlier, later, out, work);
     }
-    fn reduce_chunks(
-        &self,
-        elements: &[R],
-        chunk: usize,
-        reverse: bool,
-        totals: &mut [R],
-        work: &mut [R],
-    ) {
-        (**self).reduce_chunks(elements, chunk, reverse, totals, work);
+    fn reduce_chunks(&self, elements: &[R], chunk: usize, totals: &mut [R], work: &mut [R]) {
+        (**self).reduce_chunks(elements, chunk, totals, work);
     }
     fn replay_chunks(
         &self,

@@ -4,7 +4,7 @@ use super::ScanOp;
 use super::affine::{Affine, Form};
 use super::exponent::{LIMIT, exponent, loaded, normalise, scale, stored, sum_of_products};
 use super::product::product;
-use crate::scalar::{InstructionSet, Real};
+use crate::scalar::Real;
 
 /// An affine operator on elements that carry powers of two, so that long products neither
 /// overflow nor vanish.
@@ -42,7 +42,6 @@ use crate::scalar::{InstructionSet, Real};
 #[derive(Clone, Copy, Debug)]
 pub struct RangeSafe<Op> {
     op: Op,
-    set: InstructionSet,
 }
 
 /// The parts of an element.
@@ -70,7 +69,7 @@ fn parts_mut<R>(form: Form, element: &mut [R]) -> Parts<&mut [R]> {
 impl<Op: Affine> RangeSafe<Op> {
     /// Elements of `op` with exponents.
     pub fn new(op: Op) -> Self {
-        Self { op, set: InstructionSet::detect() }
+        Self { op }
     }
 
     /// The operator without exponents.
@@ -191,7 +190,7 @@ impl<R: Real, Op: Affine + ScanOp<R>> ScanOp<R> for RangeSafe<Op> {
         let blocks = scaled.chunks_exact((size * size).max(1));
         for (block, scaled) in blocks.enumerate() {
             let entries = block * size * size..(block + 1) * size * size;
-            product(self.set, size, scaled, &early.a[entries.clone()], &mut a[entries]);
+            product(size, scaled, &early.a[entries.clone()], &mut a[entries]);
         }
         normalise_rows(form, a, e);
 

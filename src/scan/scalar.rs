@@ -2,6 +2,7 @@
 
 use super::ScanOp;
 use super::affine::{Affine, Form};
+use super::componentwise::{Pass, pass};
 use crate::scalar::{Real, sealed::Sealed};
 
 /// Composition of affine maps `x ↦ a x + b` with a scalar `a`.
@@ -61,5 +62,20 @@ impl<R: Real> ScanOp<R> for AffineScalar {
         for ((out, b_i), b_j) in out[1..].iter_mut().zip(&earlier[1..]).zip(&later[1..]) {
             *out = factor.mul_add(*b_i, *b_j);
         }
+    }
+
+    fn reduce_chunks(&self, elements: &[R], chunk: usize, totals: &mut [R], _: &mut [R]) {
+        pass(self.form(), chunk, false, Pass::Reduce { elements, totals });
+    }
+
+    fn replay_chunks(
+        &self,
+        elements: &mut [R],
+        chunk: usize,
+        reverse: bool,
+        prefixes: &[R],
+        _: &mut [R],
+    ) {
+        pass(self.form(), chunk, reverse, Pass::Replay { elements, prefixes });
     }
 }

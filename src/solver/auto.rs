@@ -44,7 +44,9 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     in_order(
         run,
         match probe.merged_after {
-            Some(memory) => format!("trajectories meet within {memory} steps, too late for the length"),
+            Some(memory) => {
+                format!("trajectories meet within {memory} steps, too late for the length")
+            }
             None => format!(
                 "trajectories had not met after {} steps, growth {:.4} a step",
                 probe.steps, probe.growth
@@ -69,10 +71,7 @@ fn newton_pays<D: Recurrence, B: Sweep<D>>(
     tangents <= 4 && block >= 32 && log_growth.is_finite() && log_growth < 2.0
 }
 
-fn in_order<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
-    reason: String,
-) -> Result<()> {
+fn in_order<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, reason: String) -> Result<()> {
     run.method = Method::Sequential;
     run.reason = reason;
     run.in_order()

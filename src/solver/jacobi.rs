@@ -35,8 +35,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     let mut before = usize::MAX;
     for _ in 0..limit {
         let (chosen, from) = gather(&active, &blocks, &starts, n);
-        let rolled =
-            run.backend.roll(run.problem, &mut run.trajectory, &chosen, &from, merge)?;
+        let rolled = run.backend.roll(run.problem, &mut run.trajectory, &chosen, &from, merge)?;
         met = rolled.iter().fold(met, |largest, block| largest.max(block.residual));
         merge = Some(run.tolerance);
 
@@ -133,18 +132,19 @@ fn run_rest_in_order<D: Recurrence, B: Sweep<D>>(
             starts[i * n..(i + 1) * n].copy_from_slice(from);
             waiting[i] = false;
         }
-        let after: Vec<usize> =
-            front.iter().map(|&i| i + 1).filter(|&i| i < blocks.len() && follows(blocks, i)).collect();
+        let after: Vec<usize> = front
+            .iter()
+            .map(|&i| i + 1)
+            .filter(|&i| i < blocks.len() && follows(blocks, i))
+            .collect();
         let successors: Vec<Block> = after.iter().map(|&i| blocks[i]).collect();
         let ends = run.stored_starts(&successors)?;
         for (&i, ends) in after.iter().zip(ends.chunks(n)) {
             let start = &starts[i * n..(i + 1) * n];
             waiting[i] = !start.iter().zip(ends).all(|(&s, &e)| run.tolerance.accepts(s, e));
         }
-        front = front
-            .iter()
-            .filter_map(|&i| next_waiting(&waiting, i + 1, blocks[i].batch))
-            .collect();
+        front =
+            front.iter().filter_map(|&i| next_waiting(&waiting, i + 1, blocks[i].batch)).collect();
     }
     Ok(())
 }

@@ -137,7 +137,14 @@ impl fmt::Debug for Solver {
 impl Solver {
     /// With the settings of `method` at their defaults.
     pub fn new(method: Method) -> Self {
-        Self { method, tolerance: None, max_sweeps: None, block: None, damping: 0.0, observer: None }
+        Self {
+            method,
+            tolerance: None,
+            max_sweeps: None,
+            block: None,
+            damping: 0.0,
+            observer: None,
+        }
     }
 
     /// Chooses by a short pilot, changes its mind where a sweep shows that it must, and always

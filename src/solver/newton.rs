@@ -56,8 +56,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     };
     if run.problem.guess().is_none() {
         let starts = run.initial_states(&chunks);
-        let rolled =
-            run.backend.roll(run.problem, &mut run.trajectory, &chunks, &starts, None)?;
+        let rolled = run.backend.roll(run.problem, &mut run.trajectory, &chunks, &starts, None)?;
         run.steps_done += rolled.iter().map(|chunk| chunk.steps).sum::<usize>();
     }
     let mut maps = Maps::new(run, linearization, &settings, chunks.len());

@@ -66,7 +66,9 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
                 let block = settings.block.unwrap_or_else(|| run.default_block());
                 jacobi::solve(&mut run, block, false)?;
             }
-            Method::Sweeps(linearization) => newton::solve(&mut run, linearization, settings.block, false)?,
+            Method::Sweeps(linearization) => {
+                newton::solve(&mut run, linearization, settings.block, false)?
+            }
         }
     }
     run.finish(started)
@@ -168,7 +170,8 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         let problem = self.problem;
         let work = self.steps_done as f64 / problem.total_steps().max(1) as f64;
         let states = self.backend.fetch(self.trajectory)?;
-        let residual = if non_finite.iter().any(Option::is_some) { f64::NAN } else { self.residual };
+        let residual =
+            if non_finite.iter().any(Option::is_some) { f64::NAN } else { self.residual };
         Ok(Solution {
             states,
             steps: (0..problem.batch_size()).map(|b| problem.steps(b)).collect(),

@@ -1,8 +1,8 @@
 //! Forward derivatives over any scalar.
 //!
-//! A dual number is x + Σ_k ẋ_k ε_k with ε_j ε_k = 0, so that f(x) + f′(x)·Σ_k ẋ_k ε_k is its image: every
-//! operation carries `N` directional derivatives along, exact but for rounding (Griewank and
-//! Walther, *Evaluating Derivatives*, 2nd edition, chapter 3). Values are those of the scalar
+//! A dual number is x + Σ_k ẋ_k ε_k with ε_j ε_k = 0, and f maps it to f(x) + f′(x)·Σ_k ẋ_k ε_k:
+//! every operation carries `N` directional derivatives along, exact but for rounding (Griewank
+//! and Walther, *Evaluating Derivatives*, 2nd edition, chapter 3). Values are those of the scalar
 //! underneath, bit for bit. An operation costs about 1 + 2N of the scalar's, a function its own
 //! cost, a slope and N products.
 
@@ -60,7 +60,7 @@ impl<S: Scalar, const N: usize> Dual<S, N> {
     #[inline(always)]
     fn chain(mut self, value: S, slope: S) -> Self {
         for k in 0..N {
-            self.tangents[k] = self.tangents[k] * slope;
+            self.tangents[k] *= slope;
         }
         self.value = value;
         self
@@ -106,9 +106,9 @@ macro_rules! linear_operator {
             #[inline(always)]
             fn $method(mut self, right: Self) -> Self {
                 for k in 0..N {
-                    self.tangents[k] = self.tangents[k] $op right.tangents[k];
+                    self.tangents[k] $op right.tangents[k];
                 }
-                self.value = self.value $op right.value;
+                self.value $op right.value;
                 self
             }
         }
@@ -116,7 +116,7 @@ macro_rules! linear_operator {
             type Output = Self;
             #[inline(always)]
             fn $method(mut self, right: R) -> Self {
-                self.value = self.value $op right;
+                self.value $op right;
                 self
             }
         }
@@ -124,13 +124,13 @@ macro_rules! linear_operator {
             type Output = Self;
             #[inline(always)]
             fn $method(mut self, right: Param<S>) -> Self {
-                self.value = self.value $op right;
+                self.value $op right;
                 self
             }
         }
     )*};
 }
-linear_operator!(Add add + Sub sub -);
+linear_operator!(Add add += Sub sub -=);
 
 impl<S: Scalar, const N: usize> Mul for Dual<S, N> {
     type Output = Self;
@@ -144,9 +144,9 @@ impl<R: Real, S: Scalar<Real = R>, const N: usize> Mul<R> for Dual<S, N> {
     #[inline(always)]
     fn mul(mut self, right: R) -> Self {
         for k in 0..N {
-            self.tangents[k] = self.tangents[k] * right;
+            self.tangents[k] *= right;
         }
-        self.value = self.value * right;
+        self.value *= right;
         self
     }
 }
@@ -155,9 +155,9 @@ impl<S: Scalar, const N: usize> Mul<Param<S>> for Dual<S, N> {
     #[inline(always)]
     fn mul(mut self, right: Param<S>) -> Self {
         for k in 0..N {
-            self.tangents[k] = self.tangents[k] * right;
+            self.tangents[k] *= right;
         }
-        self.value = self.value * right;
+        self.value *= right;
         self
     }
 }

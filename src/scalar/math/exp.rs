@@ -29,7 +29,8 @@ fn reduce<V: Vector>(x: V) -> (V, V) {
 
 /// factor · (e^{s·r} − 1 − s·r) / r² for |s·r| ≤ ½ ln 2, with `r2` = r².
 ///
-/// `s` and `factor` are powers of two or their negatives, which go into the coefficients. Minimises the relative error of eʳ − 1: 2^−26.1 and 2^−55.6.
+/// `s` and `factor` are powers of two or their negatives, which go into the coefficients. These
+/// minimise the relative error of eʳ − 1: 2^−26.1 and 2^−55.6.
 #[inline(always)]
 pub(super) fn remainder<V: Vector>(r: V, r2: V, s: f64, factor: f64) -> V {
     if V::Real::SINGLE {

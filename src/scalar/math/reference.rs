@@ -1,5 +1,5 @@
-//! The elementary functions in twice the precision of `f64`, slow and simple: what the errors of the fast
-//! ones are measured against.
+//! The elementary functions in twice the precision of `f64`, slow and simple: what the errors of
+//! the fast ones are measured against.
 
 /// The unevaluated sum of two numbers, the second below half a unit of the first.
 #[derive(Clone, Copy, Debug)]

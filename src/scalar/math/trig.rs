@@ -1,6 +1,6 @@
 //! sin and cos.
 //!
-//! |x| = k·π + r with |r| ≤ π/2 (cos: k + ½), then an odd polynomial in r whose sign is that of (−1)ᵏ.
+//! |x| = k·π + r with |r| ≤ π/2 (cos: k + ½), then an odd polynomial in r with the sign of (−1)ᵏ.
 
 use super::{abs, exponent_shift, neg, polynomial, sign_bit, splat};
 use crate::scalar::vector::Vector;
@@ -64,8 +64,8 @@ far!(far_cos cos);
 
 /// a − k·π with π in three parts, four where a product is rounded.
 ///
-/// Every difference but the last is exact: it is a multiple of the last digit of what it is made of, and
-/// cancellation leaves it few digits.
+/// The first difference is exact, and so is each further one where cancellation makes it small:
+/// its terms are multiples of the same last digit.
 #[inline(always)]
 fn subtract_pi<V: Vector>(a: V, k: V) -> V {
     let parts: [f64; 4] = match (V::Real::SINGLE, V::FMA) {
