@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Something that the user can put right; one line that says what is allowed.
@@ -36,7 +37,7 @@ pub(crate) fn main_with<O: Parser + CommandFactory>(
         Err(error)
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
-            print!("{error}");
+            say(error);
             return ExitCode::SUCCESS;
         }
         Err(error) => return fail(&one_line::<O>(&error)),
@@ -45,6 +46,11 @@ pub(crate) fn main_with<O: Parser + CommandFactory>(
         Ok(()) => ExitCode::SUCCESS,
         Err(Misuse(message)) => fail(&message),
     }
+}
+
+/// Prints to standard output. Nobody may be reading any more (`demo | head`), which is no error.
+pub(crate) fn say(text: impl fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn fail(message: &str) -> ExitCode {
@@ -96,5 +102,13 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match count(text) {
         Ok(0) => Err("expected at least 1".to_owned()),
         other => other,
+    }
+}
+
+/// As many threads as a pool can sensibly have.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    match count(text)? {
+        threads @ 1..=1024 => Ok(threads),
+        _ => Err("expected 1 to 1024".to_owned()),
     }
 }

@@ -14,7 +14,7 @@ mod plot;
 mod print;
 mod series;
 
-use common::cli::{Misuse, main_with};
+use common::cli::{Misuse, main_with, say};
 use common::{data, machine};
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
 use deer_solver::{Cpu, Dynamics, Problem, Real};
@@ -98,12 +98,12 @@ fn with_cell<D: Dynamics>(
     };
     let x0 = Array2::zeros((inputs.dim().0, cell.state_dim()));
     let problem = Problem::batch(cell, x0.view(), inputs.view())?;
-    print::setup(options, &problem, &cpu);
+    say(print::setup(options, &problem, &cpu));
     let comparison = compare::run(options, &problem, inputs.view(), &cpu)?;
-    print::comparison(options, &problem, &comparison);
+    say(print::comparison(options, &comparison));
     if let Some(path) = &options.plot {
         plot::draw(path, options, &comparison)?;
-        println!("\nplot      {}", path.display());
+        say(format!("drawn     {}", path.display()));
     }
     Ok(())
 }

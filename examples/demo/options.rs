@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::common::cli::{count, positive};
+use crate::common::cli::{count, positive, threads};
 use clap::{Parser, ValueEnum};
 use deer_solver::Solver;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[command(version)]
 pub(crate) struct Options {
     /// Seed of the weights and of the random inputs
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     #[arg(long, value_enum, default_value_t = Cell::Gru)]
     pub(crate) cell: Cell,
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = MethodName::Auto)]
     pub(crate) method: MethodName,
     /// Threads of the solver [default: all cores]
-    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_parser = threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
     /// A real series in place of random inputs: .csv or .npy, a row a step, a column a component
     #[arg(long, value_name = "FILE")]

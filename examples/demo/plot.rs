@@ -83,6 +83,7 @@ fn residuals<R: Real>(
     let mut chart = ChartBuilder::on(panel)
         .caption(title, (FONT, 17))
         .margin(12)
+        .margin_right(24)
         .x_label_area_size(42)
         .y_label_area_size(64)
         .build_cartesian_2d(0.5..history.len() as f64 + 0.5, (floor..top).log_scale())?;
@@ -134,6 +135,7 @@ fn states<R: Real>(panel: &Panel<'_>, comparison: &Comparison<R>) -> Result<(), 
     let mut chart = ChartBuilder::on(panel)
         .caption(format!("states 1 to {components} of {n}, first {shown} steps"), (FONT, 17))
         .margin(12)
+        .margin_right(24)
         .x_label_area_size(42)
         .y_label_area_size(52)
         .build_cartesian_2d(0.0..shown as f64, bottom - margin..top + margin)?;
@@ -142,6 +144,7 @@ fn states<R: Real>(panel: &Panel<'_>, comparison: &Comparison<R>) -> Result<(), 
         .x_desc("step t")
         .y_desc("state")
         .x_labels(6)
+        .x_label_formatter(&|t| format!("{t:.0}"))
         .y_labels(7)
         .light_line_style(WHITE)
         .label_style((FONT, 13))

@@ -2,7 +2,7 @@
 
 use crate::common::cli::Misuse;
 use crate::options::Options;
-use ndarray::{Array1, Array2, Axis, Ix1, Ix2, s};
+use ndarray::{Array2, Axis, Ix1, Ix2, s};
 use ndarray_npy::{ReadNpyError, ReadableElement};
 use std::fs::File;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn read_csv(file: File) -> Result<Array2<f64>, String> {
             .iter()
             .map(|cell| {
                 let cell = String::from_utf8_lossy(cell);
-                cell.parse().map_err(|_| cell.into_owned())
+                cell.parse().map_err(|_| cell.chars().take(40).collect())
             })
             .collect();
         if index == 0 && parsed.iter().all(Result::is_err) {
@@ -101,7 +101,8 @@ fn read_as<T: ReadableElement>(path: &Path) -> Result<Array2<T>, ReadNpyError> {
 }
 
 /// The rows that the options ask for, its columns brought to mean 0 and standard deviation 1 unless
-/// they say otherwise: a cell with random weights expects inputs of that size.
+/// they say otherwise: a cell with random weights expects inputs of that size. Flags, columns of
+/// nothing but 0 and 1, are of that size already.
 pub(crate) fn choose(series: &Array2<f64>, options: &Options) -> Result<Array2<f64>, Misuse> {
     let (rows, columns) = series.dim();
     let (inputsize, length) = options.asked();
@@ -120,11 +121,15 @@ pub(crate) fn choose(series: &Array2<f64>, options: &Options) -> Result<Array2<f
         )));
     }
     let mut series = series.slice(s![..length, ..]).to_owned();
-    if !options.raw && length > 0 {
-        let mean = series.mean_axis(Axis(0)).unwrap_or(Array1::zeros(columns));
-        // A column that does not change has only a mean to take away.
-        let deviation = series.std_axis(Axis(0), 0.0).mapv(|s| if s > 0.0 { s } else { 1.0 });
-        series = (series - mean) / deviation;
+    for mut column in series.columns_mut() {
+        let flags = column.iter().all(|&x| x == 0.0 || x == 1.0);
+        let mean = column.mean().unwrap_or(0.0);
+        let deviation = column.std(0.0);
+        if !(options.raw || flags) {
+            // A column that does not change has only a mean to take away.
+            let scale = if deviation > 0.0 { deviation } else { 1.0 };
+            column.mapv_inplace(|x| (x - mean) / scale);
+        }
     }
-    Ok(series)
+    Ok(series.as_standard_layout().into_owned())
 }
