@@ -63,6 +63,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     let mut results = vec![Linearized::default(); chunks.len()];
     let mut active: Vec<usize> = (0..chunks.len()).collect();
     let mut residuals = Vec::new();
+    let mut before: Vec<std::ops::Range<usize>> = Vec::new();
     for _ in 0..limit {
         let chosen: Vec<Block> = active.iter().map(|&i| chunks[i]).collect();
         let mut starts = vec![zero; chosen.len() * n];
@@ -114,7 +115,24 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             run.give_up(left(), Termination::SweepLimit);
             return Ok(());
         }
-        active = update(run, &chunks, &settings, &maps, &unsettled)?;
+        // Where a trajectory leaves the finite numbers there is nothing to linearise.
+        let lost: Vec<_> = unsettled
+            .iter()
+            .filter(|range| !results[range.start].residual.is_finite() && before.contains(range))
+            .cloned()
+            .collect();
+        if !lost.is_empty() {
+            rest_in_order(run, &chunks, &lost)?;
+            for range in lost {
+                results[range].fill(Linearized { residual: 0.0, converged: true });
+            }
+        }
+        before = first_unsettled(&chunks, &results);
+        if before.is_empty() {
+            run.residual = 0.0;
+            return Ok(());
+        }
+        active = update(run, &chunks, &settings, &maps, &before)?;
     }
     Ok(())
 }
