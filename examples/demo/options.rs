@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[command(version)]
 pub(crate) struct Options {
     /// Seed of the weights and of the random inputs
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     #[arg(long, value_enum, default_value_t = Cell::Gru)]
     pub(crate) cell: Cell,
@@ -102,6 +102,10 @@ impl Options {
             MethodName::Deer => Solver::deer(),
         }
     }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "expected a whole number from 0 to 2^64 - 1".to_owned())
 }
 
 /// The name of an option's value, as it is typed.

@@ -9,7 +9,7 @@ use std::path::Path;
 const FONT: &str = "sans-serif";
 /// From light to dark with the state size.
 const COLORS: [RGBColor; 7] = [
-    RGBColor(253, 190, 110),
+    RGBColor(235, 165, 60),
     RGBColor(244, 140, 70),
     RGBColor(222, 85, 70),
     RGBColor(185, 45, 95),
@@ -84,34 +84,38 @@ fn chart(svg: &mut String, subtitle: &str, lines: &[Line]) -> Result<(), Box<dyn
         (24, 14),
         (FONT, 18),
     ))?;
-    area.draw(&Text::new(subtitle.to_owned(), (24, 38), (FONT, 13).into_font().color(&BLACK.mix(0.6))))?;
+    area.draw(&Text::new(
+        subtitle.to_owned(),
+        (24, 38),
+        (FONT, 13).into_font().color(&BLACK.mix(0.6)),
+    ))?;
     let points = || lines.iter().flat_map(|line| line.points.iter());
     let shortest = points().fold(f64::INFINITY, |least, p| least.min(p.0));
     let longest = points().fold(0.0, |most: f64, p| most.max(p.0)).max(shortest * 10.0);
-    let slowest = points().fold(0.9, |least: f64, p| least.min(p.1 * 0.9));
-    let fastest = points().fold(10.0, |most: f64, p| most.max(p.1)) * 1.3;
+    let fastest = points().fold(4.0, |most: f64, p| most.max(p.1)) * 1.1;
     let mut chart = ChartBuilder::on(&area)
         .margin(16)
         .margin_top(60)
         .margin_right(80)
         .x_label_area_size(44)
         .y_label_area_size(54)
-        .build_cartesian_2d(
-            (shortest * 0.8..longest * 1.25).log_scale(),
-            (slowest..fastest).log_scale(),
-        )?;
+        .build_cartesian_2d((shortest * 0.8..longest * 1.25).log_scale(), 0.0..fastest)?;
     chart
         .configure_mesh()
         .x_desc("length T of the sequence, steps")
         .y_desc("speed-up")
         .x_label_formatter(&|t| length(t.round() as usize))
         .y_label_formatter(&|s| format!("{s}×"))
-        .light_line_style(BLACK.mix(0.06))
+        .light_line_style(WHITE)
+        .y_labels(8)
         .bold_line_style(BLACK.mix(0.15))
         .label_style((FONT, 13))
         .axis_desc_style((FONT, 14))
         .draw()?;
-    chart.draw_series(LineSeries::new([(shortest * 0.8, 1.0), (longest * 1.25, 1.0)], BLACK.mix(0.5)))?;
+    chart.draw_series(LineSeries::new(
+        [(shortest * 0.8, 1.0), (longest * 1.25, 1.0)],
+        BLACK.mix(0.5),
+    ))?;
     let mut ends: Vec<(i32, usize, RGBColor)> = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         let color = COLORS[index * (COLORS.len() - 1) / lines.len().saturating_sub(1).max(1)];
@@ -127,7 +131,11 @@ fn chart(svg: &mut String, subtitle: &str, lines: &[Line]) -> Result<(), Box<dyn
     for (y, n, color) in ends {
         let y = if lowest == i32::MIN { y } else { y.max(lowest + 16) };
         lowest = y;
-        area.draw(&Text::new(format!("n = {n}"), (686, y - 7), (FONT, 14).into_font().color(&color)))?;
+        area.draw(&Text::new(
+            format!("n = {n}"),
+            (686, y - 7),
+            (FONT, 14).into_font().color(&color),
+        ))?;
     }
     area.present()?;
     Ok(())

@@ -19,7 +19,8 @@ pub(crate) fn run(steps: usize) -> Result<(), Misuse> {
     let problem = Problem::new(&gru, x0.view(), inputs.slice(s![0, .., ..]))?;
     let solution = Solver::auto().solve(&problem, &Cpu::new())?;
     let arrays = (inputs.len() + solution.states().len()) * size_of::<f32>();
-    let peak = peak().ok_or_else(|| Misuse::new("--memory: works on Linux only (/proc/self/status)"))?;
+    let peak =
+        peak().ok_or_else(|| Misuse::new("--memory: works on Linux only (/proc/self/status)"))?;
     say(format!("{peak} {arrays}"));
     Ok(())
 }

@@ -117,7 +117,8 @@ impl Options {
 
     /// The plain loop always, since the others are compared with it.
     pub(crate) fn methods(&self) -> Vec<Method> {
-        let mut methods = self.listed(&self.methods, Method::value_variants(), Method::value_variants());
+        let mut methods =
+            self.listed(&self.methods, Method::value_variants(), Method::value_variants());
         if !methods.contains(&Method::Plain) {
             methods.insert(0, Method::Plain);
         }
@@ -129,7 +130,9 @@ impl Options {
         if budget > 0.0 && budget < 1e6 {
             Ok(budget)
         } else {
-            Err(Misuse::new(format!("--budget: expected seconds, above 0 and below 1e6, got {budget}")))
+            Err(Misuse::new(format!(
+                "--budget: expected seconds, above 0 and below 1e6, got {budget}"
+            )))
         }
     }
 

@@ -109,7 +109,11 @@ fn row<R: Real>(
     let numbers = batch as f64 * steps as f64 * (options.inputsize + 2 * n) as f64;
     let bytes = numbers * size_of::<R>() as f64;
     if bytes > 0.6 * machine::available_memory().unwrap_or(u64::MAX) as f64 {
-        return Ok(options.methods().into_iter().map(|method| unmeasured(options, size, method)).collect());
+        return Ok(options
+            .methods()
+            .into_iter()
+            .map(|method| unmeasured(options, size, method))
+            .collect());
     }
     let inputs = data::normal::<R>((batch, steps, options.inputsize), 1);
     match options.cell {
@@ -228,7 +232,10 @@ fn entry(cell: &Measurement, timed: &Timed) -> String {
     match cell.method.as_str() {
         "plain" | "sequential" => {}
         "auto" => {
-            text.push_str(&format!(" ({}, {}, {:.2})", timed.delivered_by, timed.sweeps, timed.work));
+            text.push_str(&format!(
+                " ({}, {}, {:.2})",
+                timed.delivered_by, timed.sweeps, timed.work
+            ));
         }
         _ => text.push_str(&format!(" ({}, {:.2})", timed.sweeps, timed.work)),
     }

@@ -62,10 +62,8 @@ impl Measured {
         contestants: &[(Method, &Cpu)],
     ) -> Result<Vec<Outcome>, Misuse> {
         let (repeats, share) = if self.quick { (3, 1.0) } else { (15, 6.0) };
-        let mut runners: Vec<_> = contestants
-            .iter()
-            .map(|&(method, cpu)| job.runner(method, cpu, PLAIN_STEPS))
-            .collect();
+        let mut runners: Vec<_> =
+            contestants.iter().map(|&(method, cpu)| job.runner(method, cpu, PLAIN_STEPS)).collect();
         Ok(race(&mut runners, repeats, Duration::from_secs_f64(share))?.0)
     }
 }
@@ -124,7 +122,8 @@ fn auto(measured: &mut Measured, one: &Cpu, two: &Cpu, cores: usize) -> Result<(
             ],
         )?;
         let [plain, sequential, auto, on_two] = &outcomes[..] else { continue };
-        let against = |baseline: &str| format!("`auto` against {baseline}, T = {at}, n = {n}, 1 thread");
+        let against =
+            |baseline: &str| format!("`auto` against {baseline}, T = {at}, n = {n}, 1 thread");
         measured.add(against("`sequential`"), Bound::AtLeast(least), ratio(sequential, auto), "×");
         measured.add(against("the plain loop"), Bound::AtLeast(12.0), ratio(plain, auto), "×");
         let two_threads = if cores >= 2 { ratio(auto, on_two) } else { None };
