@@ -13,7 +13,7 @@
 
 use super::blocks::{follows, groups_for, length_for, partition};
 use super::run::Run;
-use super::{Linearization, Method};
+use super::{Linearization, Method, larger};
 use crate::backend::{Block, LinearizeSettings, Linearized, Sweep};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::Result;
@@ -86,9 +86,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             maps.maps[i * maps.entries..(i + 1) * maps.entries]
                 .copy_from_slice(&matrices[k * maps.entries..(k + 1) * maps.entries]);
         }
-        let residual = results.iter().fold(0.0, |largest: f64, chunk| {
-            if chunk.residual <= largest { largest } else { chunk.residual }
-        });
+        let residual = results.iter().fold(0.0, |largest, chunk| larger(largest, chunk.residual));
         run.residual = residual;
         let unsettled = first_unsettled(&chunks, &results);
         let record = SweepRecord {
@@ -266,7 +264,7 @@ fn update<D: Recurrence, B: Sweep<D>>(
 /// Whether the residuals have stopped falling.
 fn stagnates(residuals: &[f64]) -> bool {
     match residuals {
-        [.., before, last] => !(*last < 0.3 * before),
+        [.., before, last] => last.is_nan() || *last >= 0.3 * before,
         _ => false,
     }
 }
