@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`ArrayView2`] row-major, as [`Solution::trajectory`](crate::Solution::trajectory) gives it | nalgebra or faer view, by [`AsMatrix`] | never |
 //! | any other [`ArrayView2`] | nalgebra or faer view | error: make it contiguous first |
-//! | nalgebra matrix, or a view without gaps | [`CowArray`], by [`ToArray`] | never |
+//! | nalgebra matrix (of a view, `.clone_owned()`) | [`CowArray`], by [`ToArray`] | never |
 //! | faer matrix or view | [`CowArray`], by [`ToArray`] | always: its columns are padded |
 //!
 //! A [`Problem`](crate::Problem) takes column-major arrays too, and copies them once into the order of
@@ -90,7 +90,7 @@ where
 {
     fn to_array(&self) -> CowArray<'_, R, Ix2> {
         use ndarray::ShapeBuilder;
-        // A matrix that owns its entries is one slice, column after column; a view need not be.
+        // Contiguous storage is one slice, column after column.
         let view = ArrayView2::from_shape(self.shape().f(), self.as_slice());
         match view {
             Ok(view) => view.into(),

@@ -11,7 +11,7 @@ fn nalgebra_matrices_are_borrowed() {
     assert!(array.is_view());
     assert_eq!(array.dim(), (3, 5));
     assert!(array.indexed_iter().all(|((i, j), &x)| x == (10 * i + j) as f64));
-    let columns = matrix.columns(1, 2);
+    let columns = matrix.columns(1, 2).clone_owned();
     assert_eq!(columns.to_array()[[2, 1]], 22.0);
 }
 
