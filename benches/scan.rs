@@ -46,7 +46,11 @@ fn scan<Op: ScanOp<f64>>(criterion: &mut Criterion, name: &str, op: &Op) -> Resu
         let threads = BenchmarkId::new("Cpu::scan, threads", cpu.threads());
         group.bench_function(threads, |bencher| {
             let copy = || elements.clone();
-            bencher.iter_batched_ref(copy, |copy| cpu.scan(op, copy).is_ok(), BatchSize::LargeInput);
+            bencher.iter_batched_ref(
+                copy,
+                |copy| cpu.scan(op, copy).is_ok(),
+                BatchSize::LargeInput,
+            );
         });
     }
     group.finish();
