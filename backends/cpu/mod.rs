@@ -19,7 +19,7 @@ use crate::dynamics::{Dynamics, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, first_non_finite};
 use crate::scalar::dispatch::{Kernel, dispatch};
-use crate::scalar::{InstructionSet, Real};
+use crate::scalar::{InstructionSet, Real, Scalar};
 use crate::scan::ScanOp;
 use crate::solver::{Linearization, Tolerance};
 use group::{Group, lanes};
@@ -240,6 +240,26 @@ impl<D: Dynamics> Sweep<D> for Cpu {
                     for (state, &initial) in state.iter_mut().zip(initial.row(block.batch)) {
                         *state = initial;
                     }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_sizes(
+        &self,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        sizes: &mut [D::Real],
+    ) -> Result<()> {
+        let n = trajectory.n;
+        for (block, sizes) in blocks.iter().zip(sizes.chunks_exact_mut(n)) {
+            sizes.fill(D::Real::default());
+            let end = (block.batch * trajectory.max_steps + block.start) * n;
+            let steps = block.start.min(Tolerance::SIZE_STEPS);
+            for state in trajectory.states[end - steps * n..end].chunks_exact(n) {
+                for (size, &x) in sizes.iter_mut().zip(state) {
+                    *size = Scalar::max(*size, Scalar::abs(x));
                 }
             }
         }
