@@ -12,33 +12,33 @@ use std::path::Path;
 /// A recurrence, its data, its states, and derivatives of the loss `Σ weights · states`.
 #[derive(Debug)]
 #[allow(dead_code, reason = "a test reads what it checks")]
-pub struct Case<D: Dynamics> {
-    pub name: &'static str,
-    pub dynamics: D,
+pub(crate) struct Case<D: Dynamics> {
+    pub(crate) name: &'static str,
+    pub(crate) dynamics: D,
     /// `[n]`.
-    pub x0: Array1<D::Real>,
+    pub(crate) x0: Array1<D::Real>,
     /// `[T, m]`.
-    pub inputs: Array2<D::Real>,
+    pub(crate) inputs: Array2<D::Real>,
     /// `[T, n]`, without `x0`.
-    pub states: Array2<D::Real>,
+    pub(crate) states: Array2<D::Real>,
     /// `[T, n]`.
-    pub weights: Array2<D::Real>,
+    pub(crate) weights: Array2<D::Real>,
     /// In the order of the parameters; NaN where the reference has no such parameter.
-    pub grad_params: Array1<D::Real>,
+    pub(crate) grad_params: Array1<D::Real>,
     /// `[n]`.
-    pub grad_x0: Array1<D::Real>,
+    pub(crate) grad_x0: Array1<D::Real>,
     /// `[T, m]`.
-    pub grad_inputs: Array2<D::Real>,
+    pub(crate) grad_inputs: Array2<D::Real>,
 }
 
 /// What to do with each case.
-pub trait Check<R: Real> {
+pub(crate) trait Check<R: Real> {
     fn check<D: Dynamics<Real = R>>(&mut self, case: &Case<D>);
 }
 
 /// All cases, one after the other.
 #[allow(dead_code, reason = "not every test runs all")]
-pub fn each<R: Real>(check: &mut impl Check<R>) {
+pub(crate) fn each<R: Real>(check: &mut impl Check<R>) {
     check.check(&gru_n5::<R>());
     check.check(&gru_difficult::<R>());
     check.check(&gru_demo::<R>());
@@ -48,13 +48,13 @@ pub fn each<R: Real>(check: &mut impl Check<R>) {
     check.check(&tree::<R>());
 }
 
-pub fn gru_n5<R: Real>() -> Case<Gru<R>> {
+pub(crate) fn gru_n5<R: Real>() -> Case<Gru<R>> {
     let file = Archive::open("gru_n5");
     file.case(gru(&file, ""), gru(&file, "grad_"))
 }
 
 /// Large weights. In single precision against the reference's own single precision.
-pub fn gru_difficult<R: Real>() -> Case<Gru<R>> {
+pub(crate) fn gru_difficult<R: Real>() -> Case<Gru<R>> {
     let file = Archive::open("gru_difficult");
     let file = Archive { prefix: if R::SINGLE { "f32_" } else { "" }, ..file };
     file.case(gru(&file, ""), gru(&file, "grad_"))
@@ -79,7 +79,7 @@ fn gru<R: Real>(file: &Archive, prefix: &str) -> Gru<R> {
     .unwrap()
 }
 
-pub fn gru_demo<R: Real>() -> Case<Gru<R>> {
+pub(crate) fn gru_demo<R: Real>() -> Case<Gru<R>> {
     let file = Archive::open("gru_demo_default_b0");
     let cell = |prefix| {
         let vector = get_vector(&file, prefix);
@@ -94,7 +94,7 @@ pub fn gru_demo<R: Real>() -> Case<Gru<R>> {
     file.case(cell(""), cell("grad_"))
 }
 
-pub fn lstm<R: Real>() -> Case<Lstm<R>> {
+pub(crate) fn lstm<R: Real>() -> Case<Lstm<R>> {
     let file = Archive::open("lstm_state4");
     let cell = |prefix| {
         Lstm::from_equinox(
@@ -107,7 +107,7 @@ pub fn lstm<R: Real>() -> Case<Lstm<R>> {
     file.case(cell(""), cell("grad_"))
 }
 
-pub fn elman<R: Real>() -> Case<Elman<R>> {
+pub(crate) fn elman<R: Real>() -> Case<Elman<R>> {
     let file = Archive::open("elman_n3_T300");
     let cell = |prefix| {
         let weight_hh: Array2<R> = file.get(&format!("{prefix}Wh"));
@@ -118,7 +118,7 @@ pub fn elman<R: Real>() -> Case<Elman<R>> {
     file.case(cell(""), cell("grad_"))
 }
 
-pub fn lem<R: Real>() -> Case<Lem<R>> {
+pub(crate) fn lem<R: Real>() -> Case<Lem<R>> {
     let file = Archive::open("lem_n4_dt0p5");
     let cell = |prefix| {
         let vector = get_vector(&file, prefix);
@@ -138,7 +138,7 @@ pub fn lem<R: Real>() -> Case<Lem<R>> {
 
 /// `z'_i = logσ(b_i + Σ_k z_k W_ki)`: weights that differ in each step are inputs, `[b, W]`.
 #[derive(Debug)]
-pub struct Tree<R>(std::marker::PhantomData<R>);
+pub(crate) struct Tree<R>(std::marker::PhantomData<R>);
 
 impl<R: Real> Dynamics for Tree<R> {
     type Real = R;
@@ -158,7 +158,7 @@ impl<R: Real> Dynamics for Tree<R> {
     }
 }
 
-pub fn tree<R: Real>() -> Case<Tree<R>> {
+pub(crate) fn tree<R: Real>() -> Case<Tree<R>> {
     let file = Archive::open("logsigmoid_tree");
     let inputs = |prefix: &str| {
         let b: Array2<R> = file.get(&format!("{prefix}b"));

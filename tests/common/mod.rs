@@ -1,3 +1,3 @@
 //! What several tests need.
 
-pub mod golden;
+pub(crate) mod golden;
