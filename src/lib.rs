@@ -1,9 +1,50 @@
 //! Nonlinear recurrences `x_t = f(x_{t−1}, u_t; θ)`, solved in parallel over time.
+//!
+//! The loop over `t` looks sequential: every state needs the one before it. Yet the whole trajectory is
+//! the solution of one system of equations, `x_t − f(x_{t−1}, u_t; θ) = 0` for all `t`, and many recurrences
+//! forget where they came from. [`Solver::auto`] measures whether yours does, and then rolls many
+//! blocks of time at once, in SIMD lanes and on all cores, until they fit together; the answer is
+//! the loop's, within a few units in the last place. Where time-parallelism cannot pay, it runs the loop.
+//!
+//! ```
+//! # #[cfg(feature = "cpu")] {
+//! use deer_solver::{cells::Gru, Cpu, Problem, Solver};
+//! use ndarray::{Array1, Array2};
+//!
+//! let gru = Gru::<f32>::random(2, 32, 0); // input size, state size, seed
+//! let x0 = Array1::zeros(32);
+//! let inputs = Array2::from_shape_fn((10_000, 2), |(t, i)| (0.1 * t as f32 + i as f32).sin());
+//! let problem = Problem::new(&gru, x0.view(), inputs.view())?; // [n], [T, m]
+//! let solution = Solver::auto().solve(&problem, &Cpu::new())?;
+//! assert!(solution.converged());
+//! println!("{}", solution.trajectory(0).row(9_999)); // the last state
+//! println!("{}", solution.report()); // method, sweeps, residual, work, time
+//! # }
+//! # Ok::<(), deer_solver::Error>(())
+//! ```
+//!
+//! * A recurrence of your own: implement [`Dynamics`]. The step is written once, generic over its
+//!   [`Scalar`]; the loop, SIMD lanes and exact Jacobians follow from it.
+//! * Recurrent cells off the shelf: [`cells`].
+//! * Methods and their settings: [`Solver`]. What was done and at what price: [`Report`].
+//! * Linear recurrences and other associative scans by themselves: [`scan`].
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `cpu` (default) | the backend [`Cpu`]: threads by rayon, SIMD lanes chosen at run time, dense products by faer |
+//! | `nalgebra`, `faer` | conversions of matrices, module `convert` |
+
+// The vector instructions are there for the CPU backend alone.
+#![cfg_attr(not(feature = "cpu"), allow(dead_code))]
 
 pub mod backend;
 #[path = "../backends/mod.rs"]
 mod backends;
 pub mod cells;
+#[cfg(any(feature = "nalgebra", feature = "faer"))]
+pub mod convert;
 mod dynamics;
 mod error;
 mod problem;

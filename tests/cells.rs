@@ -4,7 +4,7 @@ mod common;
 
 use common::golden::{self, Case, Check};
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
-use deer_solver::scalar::{Parameter, Real};
+use deer_solver::scalar::{Dual, Parameter, Real};
 use deer_solver::{Dynamics, Error, Structure};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 
@@ -41,8 +41,8 @@ fn plain_loops_equal_the_reference() {
     golden::each::<f32>(&mut PlainLoop { tolerance: 2e-6 });
 }
 
-/// The Jacobian by central differences, `[n, n]`.
-fn differences<D: Dynamics<Real = f64>>(dynamics: &D, x: &[f64], u: &[f64]) -> Array2<f64> {
+/// The Jacobian of `step` by central differences, `[n, n]`.
+fn by_differences<D: Dynamics<Real = f64>>(dynamics: &D, x: &[f64], u: &[f64]) -> Array2<f64> {
     let n = dynamics.state_dim();
     let mut jacobian = Array2::zeros((n, n));
     for j in 0..n {
@@ -58,13 +58,36 @@ fn differences<D: Dynamics<Real = f64>>(dynamics: &D, x: &[f64], u: &[f64]) -> A
     jacobian
 }
 
-/// Jacobian and diagonal of a cell at some point against differences and `step`.
+/// The Jacobian of `step` by dual numbers, `[n, n]`.
+fn by_duals<D: Dynamics<Real = f64>>(dynamics: &D, x: &[f64], u: &[f64]) -> Array2<f64> {
+    let n = dynamics.state_dim();
+    let constant = |v: &[f64]| v.iter().map(|&v| Dual::new(v, [0.0])).collect::<Vec<_>>();
+    let mut jacobian = Array2::zeros((n, n));
+    for j in 0..n {
+        let mut x = constant(x);
+        x[j].tangents[0] = 1.0;
+        let mut next = vec![Dual::new(0.0, [0.0]); n + dynamics.scratch_dim()];
+        let params = Parameter::from_slice(dynamics.params());
+        dynamics.step(params, &x, &constant(u), &mut next);
+        for i in 0..n {
+            jacobian[[i, j]] = next[i].tangents[0];
+        }
+    }
+    jacobian
+}
+
+fn largest_difference(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |largest, d| if d <= largest { largest } else { d })
+}
+
+/// Jacobian and diagonal of a cell at some point against differences, duals and `step`.
 fn check_jacobian<D: Dynamics<Real = f64>>(name: &str, dynamics: &D) {
     let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
     let x: Vec<f64> = (0..n).map(|i| (1.3 * i as f64 + 0.4).sin()).collect();
     let u: Vec<f64> = (0..m).map(|i| (2.1 * i as f64 + 0.9).cos()).collect();
     let params = Parameter::from_slice(dynamics.params());
-    let (expected, value) = (differences(dynamics, &x, &u), step(dynamics, &x, &u));
+    let value = step(dynamics, &x, &u);
     let structure = dynamics.structure();
 
     // NaN on entry: whatever is not written stays one.
@@ -81,8 +104,10 @@ fn check_jacobian<D: Dynamics<Real = f64>>(name: &str, dynamics: &D) {
             dense[[row, column]] = entry;
         }
     }
-    let worst = (&dense - &expected).iter().fold(0.0, |worst, d| f64::max(worst, d.abs()));
-    assert!(dense.iter().all(|v| v.is_finite()) && worst < 1e-9, "{name}: off by {worst:e}");
+    let error = largest_difference(&dense, &by_differences(dynamics, &x, &u));
+    assert!(error < 1e-9, "{name}: off by {error:e} from differences");
+    let error = largest_difference(&dense, &by_duals(dynamics, &x, &u));
+    assert!(error < 1e-14, "{name}: off by {error:e} from duals");
 
     let mut next = vec![f64::NAN; n + dynamics.scratch_dim()];
     let mut diagonal = vec![f64::NAN; n];
@@ -94,7 +119,7 @@ fn check_jacobian<D: Dynamics<Real = f64>>(name: &str, dynamics: &D) {
 }
 
 #[test]
-fn jacobians_equal_differences() {
+fn jacobians_equal_differences_and_duals() {
     for hidden in [0, 1, 2, 3, 5, 17] {
         for input in [0, 1, 3] {
             let name = |cell| format!("{cell} of {hidden} units and {input} inputs");

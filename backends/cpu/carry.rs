@@ -3,8 +3,12 @@
 use super::group::Group;
 use super::jacobian::{Jacobian, TANGENTS, apply, multiply};
 use crate::dynamics::{Dynamics, Structure};
-use crate::scalar::{Dual, Isa, Lanes, Scalar};
-use crate::scan::product::Product;
+use crate::scalar::dispatch::Kernel;
+use crate::scalar::{Dual, Isa, Lanes, Real, Scalar};
+use crate::scan::product::product;
+
+/// Numbers of `R` in one vector.
+pub(super) type Vector<R, I> = Lanes<R, I, 1>;
 
 /// A state with its derivative with respect to the start of the chunk, and with the `offset`: how far the
 /// state moves at the end of the chunk when the chunk's start stays (the borders inside it move all the
@@ -12,26 +16,46 @@ use crate::scan::product::Product;
 ///
 /// At a border inside the chunk the derivative goes on, and the state jumps from the end `e` of the
 /// block before to the stored state `s`; the offset from `δ` to `e + δ − s`.
-pub(super) trait Carry<S: Scalar> {
-    /// The state `[n]`.
-    fn value(&self, i: usize) -> S;
-    /// How far the state moves.
-    fn offset(&self, i: usize) -> S;
+///
+/// Used as an object, so that the walk along a chunk is compiled once for all recurrences.
+pub(super) trait Carry<R: Real, I: Isa> {
+    /// The state's component `i`.
+    fn value(&self, i: usize) -> Vector<R, I>;
+    /// How far it moves.
+    fn offset(&self, i: usize) -> Vector<R, I>;
     /// Sets the state's component `i`, and how far it moves.
-    fn set(&mut self, i: usize, value: S, offset: S);
+    fn set(&mut self, i: usize, value: Vector<R, I>, offset: Vector<R, I>);
     /// One step.
-    fn step(&mut self, u: &[S]);
+    fn step(&mut self, u: &[Vector<R, I>]);
     /// Scales derivative and offset: the damping of a block's linear part.
-    fn scale(&mut self, factor: S::Real);
+    fn scale(&mut self, factor: R);
+    /// Writes what is known of the derivative in `lane`, times `factor`, to `map`.
+    fn write_map(&self, lane: usize, factor: R, map: &mut [R]);
+}
+
+/// Scales numbers; out of line, since methods of objects are compiled without vector instructions.
+struct Scale<'k, S: Scalar> {
+    values: &'k mut [S],
+    factor: S::Real,
+}
+
+impl<S: Scalar> Kernel for Scale<'_, S> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        for i in 0..self.values.len() {
+            self.values[i] *= self.factor;
+        }
+    }
 }
 
 /// Derivatives as tangents, [`TANGENTS`] of the `n + 1` columns (the last is the offset) at a time.
 pub(super) struct Tangents<'k, D: Dynamics, I: Isa> {
     group: Group<'k, D>,
     first: usize,
-    x: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
-    u: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
-    next: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
+    x: Vec<Dual<Vector<D::Real, I>, TANGENTS>>,
+    u: Vec<Dual<Vector<D::Real, I>, TANGENTS>>,
+    next: Vec<Dual<Vector<D::Real, I>, TANGENTS>>,
 }
 
 impl<'k, D: Dynamics, I: Isa> Tangents<'k, D, I> {
@@ -49,41 +73,30 @@ impl<'k, D: Dynamics, I: Isa> Tangents<'k, D, I> {
         Self { group, first, x, u, next: vec![zero; n + dynamics.scratch_dim()] }
     }
 
-    /// `∂x_i` by component `column` of the chunk's start.
-    #[inline(always)]
-    pub(super) fn derivative(&self, i: usize, column: usize) -> Lanes<D::Real, I, 1> {
-        self.x[i].tangents[column - self.first]
-    }
-
     /// The tangent that is the offset, if it is among these columns.
-    #[inline(always)]
     fn offset_tangent(&self) -> Option<usize> {
         let tangent = self.x.len().wrapping_sub(self.first);
         (tangent < TANGENTS).then_some(tangent)
     }
 }
 
-impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Tangents<'_, D, I> {
-    #[inline(always)]
-    fn value(&self, i: usize) -> Lanes<D::Real, I, 1> {
+impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Tangents<'_, D, I> {
+    fn value(&self, i: usize) -> Vector<D::Real, I> {
         self.x[i].value
     }
-    #[inline(always)]
-    fn offset(&self, i: usize) -> Lanes<D::Real, I, 1> {
+    fn offset(&self, i: usize) -> Vector<D::Real, I> {
         match self.offset_tangent() {
             Some(tangent) => self.x[i].tangents[tangent],
             None => Lanes::from_f64(0.0),
         }
     }
-    #[inline(always)]
-    fn set(&mut self, i: usize, value: Lanes<D::Real, I, 1>, offset: Lanes<D::Real, I, 1>) {
+    fn set(&mut self, i: usize, value: Vector<D::Real, I>, offset: Vector<D::Real, I>) {
         self.x[i].value = value;
         if let Some(tangent) = self.offset_tangent() {
             self.x[i].tangents[tangent] = offset;
         }
     }
-    #[inline(always)]
-    fn step(&mut self, u: &[Lanes<D::Real, I, 1>]) {
+    fn step(&mut self, u: &[Vector<D::Real, I>]) {
         for (dual, &value) in self.u.iter_mut().zip(u) {
             dual.value = value;
         }
@@ -91,11 +104,16 @@ impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Tangents<'_, D, I> {
         let n = self.x.len();
         self.x.copy_from_slice(&self.next[..n]);
     }
-    #[inline(always)]
     fn scale(&mut self, factor: D::Real) {
         for x in &mut self.x {
-            for tangent in &mut x.tangents {
-                *tangent *= factor;
+            I::enter(Scale { values: &mut x.tangents, factor });
+        }
+    }
+    fn write_map(&self, lane: usize, factor: D::Real, map: &mut [D::Real]) {
+        let n = self.x.len();
+        for (row, x) in map.chunks_exact_mut(n).zip(&self.x) {
+            for (entry, tangent) in row.iter_mut().skip(self.first).zip(&x.tangents) {
+                *entry = tangent.lane(lane) * factor;
             }
         }
     }
@@ -105,13 +123,20 @@ impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Tangents<'_, D, I> {
 pub(super) struct Matrix<'k, D: Dynamics, I: Isa> {
     structure: Structure,
     jacobian: Jacobian<'k, D, I>,
-    x: Vec<Lanes<D::Real, I, 1>>,
-    next: Vec<Lanes<D::Real, I, 1>>,
-    offset: Vec<Lanes<D::Real, I, 1>>,
-    next_offset: Vec<Lanes<D::Real, I, 1>>,
-    entries: Vec<Lanes<D::Real, I, 1>>,
-    map: Vec<Lanes<D::Real, I, 1>>,
-    product: Vec<Lanes<D::Real, I, 1>>,
+    x: Vec<Vector<D::Real, I>>,
+    next: Vec<Vector<D::Real, I>>,
+    offset: Vec<Vector<D::Real, I>>,
+    next_offset: Vec<Vector<D::Real, I>>,
+    entries: Vec<Vector<D::Real, I>>,
+    map: Map<D::Real, I>,
+}
+
+/// Where the compact matrices are.
+enum Map<R: Real, I: Isa> {
+    /// By lanes.
+    Lanes { map: Vec<Vector<R, I>>, product: Vec<Vector<R, I>> },
+    /// Large dense ones: each lane's own, one after the other, for products of whole matrices.
+    Dense { maps: Vec<R>, jacobian: Vec<R>, product: Vec<R> },
 }
 
 impl<'k, D: Dynamics, I: Isa> Matrix<'k, D, I> {
@@ -121,12 +146,27 @@ impl<'k, D: Dynamics, I: Isa> Matrix<'k, D, I> {
         let dynamics = group.dynamics;
         let n = dynamics.state_dim();
         let zero = Lanes::from_f64(0.0);
-        let entries = structure.entries(n);
-        let mut map = vec![zero; entries];
+        let count = structure.entries(n);
         let size = structure.block_size(n);
-        for (row, coefficients) in map.chunks_exact_mut(size).enumerate() {
-            coefficients[row % size] = Lanes::from_f64(1.0);
-        }
+        let on_diagonal = |entry: usize| entry % size == entry / size % size;
+        let map = if structure == Structure::Dense {
+            let lanes = Vector::<D::Real, I>::LANES;
+            let number = |entry| D::Real::from_f64(if on_diagonal(entry) { 1.0 } else { 0.0 });
+            let identity: Vec<D::Real> = (0..count).map(number).collect();
+            Map::Dense {
+                maps: identity.repeat(lanes),
+                jacobian: identity.clone(),
+                product: identity,
+            }
+        } else {
+            let mut map = vec![zero; count];
+            for (entry, value) in map.iter_mut().enumerate() {
+                if on_diagonal(entry) {
+                    *value = Lanes::from_f64(1.0);
+                }
+            }
+            Map::Lanes { product: map.clone(), map }
+        };
         Self {
             structure,
             jacobian: Jacobian::new(group, structure),
@@ -134,55 +174,72 @@ impl<'k, D: Dynamics, I: Isa> Matrix<'k, D, I> {
             next: vec![zero; n + dynamics.scratch_dim()],
             offset: vec![zero; n],
             next_offset: vec![zero; n],
-            entries: vec![zero; entries],
-            product: map.clone(),
+            entries: vec![zero; count],
             map,
         }
     }
-
-    /// The compact matrix.
-    pub(super) fn map(&self) -> &[Lanes<D::Real, I, 1>] {
-        &self.map
-    }
 }
 
-impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Matrix<'_, D, I> {
-    #[inline(always)]
-    fn value(&self, i: usize) -> Lanes<D::Real, I, 1> {
+impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Matrix<'_, D, I> {
+    fn value(&self, i: usize) -> Vector<D::Real, I> {
         self.x[i]
     }
-    #[inline(always)]
-    fn offset(&self, i: usize) -> Lanes<D::Real, I, 1> {
+    fn offset(&self, i: usize) -> Vector<D::Real, I> {
         self.offset[i]
     }
-    #[inline(always)]
-    fn set(&mut self, i: usize, value: Lanes<D::Real, I, 1>, offset: Lanes<D::Real, I, 1>) {
+    fn set(&mut self, i: usize, value: Vector<D::Real, I>, offset: Vector<D::Real, I>) {
         self.x[i] = value;
         self.offset[i] = offset;
     }
-    #[inline(always)]
-    fn step(&mut self, u: &[Lanes<D::Real, I, 1>]) {
+    fn step(&mut self, u: &[Vector<D::Real, I>]) {
         let n = self.x.len();
         self.jacobian.evaluate(&self.x, u, &mut self.next, &mut self.entries);
-        if self.structure == Structure::Dense && Lanes::<D::Real, I, 1>::LANES == 1 {
-            D::Real::faer_product(
-                n,
-                Lanes::flatten(&self.entries),
-                Lanes::flatten(&self.map),
-                Lanes::flatten_mut(&mut self.product),
-            );
-        } else {
-            multiply(self.structure, n, &self.entries, &self.map, &mut self.product);
-        }
-        std::mem::swap(&mut self.map, &mut self.product);
-        apply(self.structure, n, &self.entries, &self.offset, &mut self.next_offset);
+        self.map.multiply(self.structure, n, &self.entries);
+        apply(self.structure, &self.entries, &self.offset, &mut self.next_offset);
         std::mem::swap(&mut self.offset, &mut self.next_offset);
         self.x.copy_from_slice(&self.next[..n]);
     }
-    #[inline(always)]
     fn scale(&mut self, factor: D::Real) {
-        for entry in self.map.iter_mut().chain(&mut self.offset) {
-            *entry *= factor;
+        match &mut self.map {
+            Map::Lanes { map, .. } => I::enter(Scale { values: map, factor }),
+            Map::Dense { maps, .. } => I::enter(Scale { values: maps, factor }),
+        }
+        I::enter(Scale { values: &mut self.offset, factor });
+    }
+    fn write_map(&self, lane: usize, factor: D::Real, map: &mut [D::Real]) {
+        match &self.map {
+            Map::Lanes { map: from, .. } => {
+                for (entry, value) in map.iter_mut().zip(from) {
+                    *entry = value.lane(lane) * factor;
+                }
+            }
+            Map::Dense { maps, .. } => {
+                let from = &maps[lane * map.len()..];
+                for (entry, &value) in map.iter_mut().zip(from) {
+                    *entry = value * factor;
+                }
+            }
+        }
+    }
+}
+
+impl<R: Real, I: Isa> Map<R, I> {
+    /// Becomes `entries` times itself.
+    fn multiply(&mut self, structure: Structure, n: usize, entries: &[Vector<R, I>]) {
+        match self {
+            Map::Lanes { map, product } => {
+                multiply(structure, n, entries, map, product);
+                std::mem::swap(map, product);
+            }
+            Map::Dense { maps, jacobian, product: out } => {
+                for (lane, map) in maps.chunks_exact_mut(n * n).enumerate() {
+                    for (number, entry) in jacobian.iter_mut().zip(entries) {
+                        *number = entry.lane(lane);
+                    }
+                    product(n, jacobian, map, out);
+                    map.copy_from_slice(out);
+                }
+            }
         }
     }
 }
@@ -191,10 +248,10 @@ impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Matrix<'_, D, I> {
 /// has compiled.
 pub(super) struct Unchanged<'k, D: Dynamics, I: Isa> {
     group: Group<'k, D>,
-    x: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
-    u: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
-    next: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
-    offset: Vec<Lanes<D::Real, I, 1>>,
+    x: Vec<Dual<Vector<D::Real, I>, 1>>,
+    u: Vec<Dual<Vector<D::Real, I>, 1>>,
+    next: Vec<Dual<Vector<D::Real, I>, 1>>,
+    offset: Vec<Vector<D::Real, I>>,
 }
 
 impl<'k, D: Dynamics, I: Isa> Unchanged<'k, D, I> {
@@ -212,22 +269,18 @@ impl<'k, D: Dynamics, I: Isa> Unchanged<'k, D, I> {
     }
 }
 
-impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Unchanged<'_, D, I> {
-    #[inline(always)]
-    fn value(&self, i: usize) -> Lanes<D::Real, I, 1> {
+impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Unchanged<'_, D, I> {
+    fn value(&self, i: usize) -> Vector<D::Real, I> {
         self.x[i].value
     }
-    #[inline(always)]
-    fn offset(&self, i: usize) -> Lanes<D::Real, I, 1> {
+    fn offset(&self, i: usize) -> Vector<D::Real, I> {
         self.offset[i]
     }
-    #[inline(always)]
-    fn set(&mut self, i: usize, value: Lanes<D::Real, I, 1>, offset: Lanes<D::Real, I, 1>) {
+    fn set(&mut self, i: usize, value: Vector<D::Real, I>, offset: Vector<D::Real, I>) {
         self.x[i].value = value;
         self.offset[i] = offset;
     }
-    #[inline(always)]
-    fn step(&mut self, u: &[Lanes<D::Real, I, 1>]) {
+    fn step(&mut self, u: &[Vector<D::Real, I>]) {
         for (dual, &value) in self.u.iter_mut().zip(u) {
             dual.value = value;
         }
@@ -236,10 +289,8 @@ impl<D: Dynamics, I: Isa> Carry<Lanes<D::Real, I, 1>> for Unchanged<'_, D, I> {
             x.value = next.value;
         }
     }
-    #[inline(always)]
     fn scale(&mut self, factor: D::Real) {
-        for offset in &mut self.offset {
-            *offset *= factor;
-        }
+        I::enter(Scale { values: &mut self.offset, factor });
     }
+    fn write_map(&self, _: usize, _: D::Real, _: &mut [D::Real]) {}
 }

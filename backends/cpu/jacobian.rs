@@ -2,7 +2,8 @@
 
 use super::group::Group;
 use crate::dynamics::{Dynamics, Structure};
-use crate::scalar::{Dual, Isa, Lanes, Parameter, Scalar};
+use crate::scalar::dispatch::Kernel;
+use crate::scalar::{Dual, Isa, Lanes, Parameter, Real, Scalar};
 
 /// Partials at a time: more would spill registers.
 pub(super) const TANGENTS: usize = 4;
@@ -44,12 +45,11 @@ impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
         next: &mut [Lanes<D::Real, I, 1>],
         entries: &mut [Lanes<D::Real, I, 1>],
     ) {
-        let dynamics = self.group.dynamics;
-        let params = Parameter::from_slice(self.group.params);
+        let group = self.group;
         let written = if self.approximate {
-            dynamics.jacobian_diagonal(params, x, u, next, entries)
+            I::enter(Written::<_, _, true> { group, x, u, next, entries })
         } else {
-            dynamics.jacobian(params, x, u, next, entries)
+            I::enter(Written::<_, _, false> { group, x, u, next, entries })
         };
         if written {
             return;
@@ -87,6 +87,33 @@ impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
     }
 }
 
+/// The hand-written Jacobian, or its diagonal; whether there is one.
+struct Written<'k, D: Dynamics, S, const DIAGONAL: bool> {
+    group: Group<'k, D>,
+    x: &'k [S],
+    u: &'k [S],
+    next: &'k mut [S],
+    entries: &'k mut [S],
+}
+
+impl<D: Dynamics, S, const DIAGONAL: bool> Kernel for Written<'_, D, S, DIAGONAL>
+where
+    S: Scalar<Real = D::Real, Coeff = D::Real>,
+{
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> bool {
+        let Self { group, x, u, next, entries } = self;
+        let params = Parameter::from_slice(group.params);
+        if DIAGONAL {
+            group.dynamics.jacobian_diagonal(params, x, u, next, entries)
+        } else {
+            group.dynamics.jacobian(params, x, u, next, entries)
+        }
+    }
+}
+
 /// The tangent that component `i` is seeded in.
 #[inline(always)]
 fn colour(structure: Structure, approximate: bool, n: usize, i: usize) -> usize {
@@ -109,47 +136,81 @@ fn row(structure: Structure, n: usize, i: usize) -> usize {
     }
 }
 
-/// `out = jacobian · right`, all three compact.
-#[inline(always)]
-pub(super) fn multiply<S: Scalar>(
+/// `out = jacobian · right`, all three compact, by lanes; out of line.
+pub(super) fn multiply<R: Real, I: Isa>(
     structure: Structure,
     n: usize,
-    jacobian: &[S],
-    right: &[S],
-    out: &mut [S],
+    jacobian: &[Lanes<R, I, 1>],
+    right: &[Lanes<R, I, 1>],
+    out: &mut [Lanes<R, I, 1>],
 ) {
-    let size = structure.block_size(n);
-    let square = size * size;
-    for block in (0..n / size).map(|block| block * square..(block + 1) * square) {
-        let (jacobian, right) = (&jacobian[block.clone()], &right[block.clone()]);
-        for (i, out) in out[block].chunks_exact_mut(size).enumerate() {
-            for (j, out) in out.iter_mut().enumerate() {
-                let mut sum = jacobian[i * size] * right[j];
-                for k in 1..size {
-                    sum = jacobian[i * size + k].mul_add(right[k * size + j], sum);
+    I::enter(Multiply { structure, n, jacobian, right, out });
+}
+
+struct Multiply<'k, S> {
+    structure: Structure,
+    n: usize,
+    jacobian: &'k [S],
+    right: &'k [S],
+    out: &'k mut [S],
+}
+
+impl<S: Scalar> Kernel for Multiply<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let size = self.structure.block_size(self.n);
+        let square = size * size;
+        for block in (0..self.n / size).map(|block| block * square..(block + 1) * square) {
+            let (jacobian, right) = (&self.jacobian[block.clone()], &self.right[block.clone()]);
+            let out = &mut self.out[block];
+            for i in 0..size {
+                for j in 0..size {
+                    let mut sum = jacobian[i * size] * right[j];
+                    for k in 1..size {
+                        sum = jacobian[i * size + k].mul_add(right[k * size + j], sum);
+                    }
+                    out[i * size + j] = sum;
                 }
-                *out = sum;
             }
         }
     }
 }
 
-/// `out = jacobian · vector`, the vectors in the order of components.
-#[inline(always)]
-pub(super) fn apply<S: Scalar>(
+/// `out = jacobian · vector`, the vectors in the order of components; out of line.
+pub(super) fn apply<R: Real, I: Isa>(
     structure: Structure,
-    n: usize,
-    jacobian: &[S],
-    vector: &[S],
-    out: &mut [S],
+    jacobian: &[Lanes<R, I, 1>],
+    vector: &[Lanes<R, I, 1>],
+    out: &mut [Lanes<R, I, 1>],
 ) {
-    let size = structure.block_size(n);
-    for (row, coefficients) in jacobian.chunks_exact(size).enumerate() {
-        let (block, row) = (row / size, row % size);
-        let mut sum = coefficients[0] * vector[structure.component(n, block, 0)];
-        for (k, &coefficient) in coefficients.iter().enumerate().skip(1) {
-            sum = coefficient.mul_add(vector[structure.component(n, block, k)], sum);
+    I::enter(Apply { structure, jacobian, vector, out });
+}
+
+struct Apply<'k, S> {
+    structure: Structure,
+    jacobian: &'k [S],
+    vector: &'k [S],
+    out: &'k mut [S],
+}
+
+impl<S: Scalar> Kernel for Apply<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Self { structure, jacobian, vector, out } = self;
+        let n = vector.len();
+        let size = structure.block_size(n);
+        for i in 0..n {
+            let (block, row) = (i / size, i % size);
+            let coefficients = &jacobian[i * size..(i + 1) * size];
+            let mut sum = coefficients[0] * vector[structure.component(n, block, 0)];
+            for k in 1..size {
+                sum = coefficients[k].mul_add(vector[structure.component(n, block, k)], sum);
+            }
+            out[structure.component(n, block, row)] = sum;
         }
-        out[structure.component(n, block, row)] = sum;
     }
 }

@@ -1,6 +1,6 @@
 //! The linearising sweep: rolls the blocks of each chunk and composes the chunk's affine map.
 
-use super::carry::{Carry, Matrix, Tangents, Unchanged};
+use super::carry::{Carry, Matrix, Tangents, Unchanged, Vector};
 use super::group::{Group, Lane};
 use super::jacobian::TANGENTS;
 use super::tile;
@@ -12,24 +12,17 @@ use crate::scalar::{Isa, Lanes, Real, Scalar};
 /// How a chunk's derivative is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Derivative {
-    /// As tangents in lanes: few components, dense.
+    /// As tangents: few components, dense.
     Tangents,
-    /// As a compact matrix in lanes (none: the linear part is zero or the identity).
+    /// As a compact matrix (none: the linear part is zero or the identity).
     Compact(Option<Structure>),
-    /// As a dense matrix, one chunk at a time.
-    Product,
 }
 
 impl Derivative {
-    /// Chunks that one kernel takes, given those in one vector.
-    pub(super) fn lanes(self, width: usize) -> usize {
-        if self == Derivative::Product { 1 } else { width }
-    }
-
     /// Entries of a chunk's map.
     pub(super) fn entries(self, n: usize) -> usize {
         match self {
-            Derivative::Tangents | Derivative::Product => n * n,
+            Derivative::Tangents => n * n,
             Derivative::Compact(structure) => structure.map_or(0, |s| s.entries(n)),
         }
     }
@@ -54,169 +47,138 @@ impl<D: Dynamics> Kernel for Linearize<'_, '_, D> {
     #[inline(always)]
     fn run<I: Isa>(self) {
         let Self { group, lanes, settings, derivative, ends, maps, results } = self;
-        let n = group.dynamics.state_dim();
-        let entries = derivative.entries(n);
+        let (n, m) = (group.dynamics.state_dim(), group.dynamics.input_dim());
+        let settings = &settings;
         match derivative {
             Derivative::Tangents => {
                 let several = lanes.iter().any(|lane| lane.len > settings.block);
                 for first in (0..n + usize::from(several)).step_by(TANGENTS) {
-                    let mut carry = Tangents::<D, I>::new(group, first);
-                    let report = (first == 0).then_some(&mut *results);
-                    walk(group, lanes, &settings, &mut carry, report, |carry, lane, factor| {
-                        for i in 0..n {
-                            for column in first..(first + TANGENTS).min(n) {
-                                maps[lane * entries + i * n + column] =
-                                    carry.derivative(i, column).lane(lane) * factor;
-                            }
-                        }
-                        add_end(carry, first == 0, lane, factor, &mut ends[lane * n..][..n]);
-                    });
+                    let carry: &mut dyn Carry<_, I> = &mut Tangents::<D, I>::new(group, first);
+                    let results = (first == 0).then_some(&mut *results);
+                    I::enter(Walk { carry, n, m, lanes, settings, results, ends, maps });
                 }
             }
             Derivative::Compact(Some(structure)) => {
-                let carry = Matrix::<D, I>::new(group, structure);
-                with_matrix(group, lanes, &settings, carry, results, ends, maps);
+                let carry: &mut dyn Carry<_, I> = &mut Matrix::<D, I>::new(group, structure);
+                I::enter(Walk { carry, n, m, lanes, settings, results: Some(results), ends, maps });
             }
             Derivative::Compact(None) => {
-                let mut carry = Unchanged::<D, I>::new(group);
-                walk(group, lanes, &settings, &mut carry, Some(results), |carry, lane, factor| {
-                    add_end(carry, true, lane, factor, &mut ends[lane * n..][..n]);
-                });
-            }
-            Derivative::Product => {
-                let carry = Matrix::<D, I::Single>::new(group, Structure::Dense);
-                with_matrix(group, lanes, &settings, carry, results, ends, maps);
+                let carry: &mut dyn Carry<_, I> = &mut Unchanged::<D, I>::new(group);
+                I::enter(Walk { carry, n, m, lanes, settings, results: Some(results), ends, maps });
             }
         }
     }
 }
 
-/// The end of the chunk in `lane`: its value, unless that is there already, and how far it moves.
-#[inline(always)]
-fn add_end<R: Real, I: Isa, const K: usize, C: Carry<Lanes<R, I, K>>>(
-    carry: &C,
-    value: bool,
-    lane: usize,
-    factor: R,
-    end: &mut [R],
-) {
-    for (i, end) in end.iter_mut().enumerate() {
-        if value {
-            *end = carry.value(i).lane(lane);
-        }
-        *end += carry.offset(i).lane(lane) * factor;
-    }
+/// Takes a carry along the chunks in lanes. With `results`, also stores the states inside of blocks and
+/// the residuals at their borders, and starts the `ends` anew.
+struct Walk<'k, 'g, R: Real, I: Isa> {
+    carry: &'k mut dyn Carry<R, I>,
+    n: usize,
+    m: usize,
+    lanes: &'k mut [Lane<'g, R>],
+    settings: &'k LinearizeSettings,
+    results: Option<&'k mut [Linearized]>,
+    ends: &'k mut [R],
+    maps: &'k mut [R],
 }
 
-#[inline(always)]
-fn with_matrix<D: Dynamics, I: Isa>(
-    group: Group<'_, D>,
-    lanes: &mut [Lane<'_, D::Real>],
-    settings: &LinearizeSettings,
-    mut carry: Matrix<'_, D, I>,
-    results: &mut [Linearized],
-    ends: &mut [D::Real],
-    maps: &mut [D::Real],
-) {
-    let n = group.dynamics.state_dim();
-    let entries = carry.map().len();
-    walk(group, lanes, settings, &mut carry, Some(results), |carry, lane, factor| {
-        add_end(carry, true, lane, factor, &mut ends[lane * n..][..n]);
-        for (map, entry) in maps[lane * entries..(lane + 1) * entries].iter_mut().zip(carry.map()) {
-            *map = entry.lane(lane) * factor;
-        }
-    });
-}
-
-/// Takes `carry` along the chunks in lanes and calls `at_end` for each lane when its chunk has ended (its last
-/// block not scaled yet). With `results`, also stores the states inside of blocks and the residuals at
-/// their borders.
-#[inline(always)]
-fn walk<D: Dynamics, I: Isa, const K: usize, C: Carry<Lanes<D::Real, I, K>>>(
-    group: Group<'_, D>,
-    lanes: &mut [Lane<'_, D::Real>],
-    settings: &LinearizeSettings,
-    carry: &mut C,
-    mut results: Option<&mut [Linearized]>,
-    mut at_end: impl FnMut(&C, usize, D::Real),
-) {
-    let (n, m) = (group.dynamics.state_dim(), group.dynamics.input_dim());
-    let zero = Lanes::<D::Real, I, K>::from_f64(0.0);
-    let factor = D::Real::from_f64(settings.factor);
-    let mut inputs = vec![zero; tile::STEPS * m];
-    let mut stored = vec![zero; tile::STEPS * n];
-    let mut states = vec![zero; tile::STEPS * n];
-    let mut check = Check::new(settings);
-    for i in 0..n {
-        let mut start = zero;
-        for (lane, chunk) in lanes.iter().enumerate() {
-            start.set_lane(lane, chunk.start[i]);
-        }
-        carry.set(i, start, zero);
-    }
-    let longest = lanes.iter().map(|lane| lane.len).max().unwrap_or(0);
-    for t in (0..longest).step_by(tile::STEPS) {
-        let steps = tile::STEPS.min(longest - t);
-        tile::gather(lanes.iter().map(|lane| lane.inputs_at(t, steps, m)), &mut inputs);
-        tile::gather(lanes.iter().map(|lane| lane.states_at(t, steps, n)), &mut stored);
-        for k in 0..steps {
-            carry.step(&inputs[k * m..(k + 1) * m]);
-            for i in 0..n {
-                states[k * n + i] = carry.value(i);
+impl<R: Real, I: Isa> Walk<'_, '_, R, I> {
+    /// Notes what the chunk in `lane` has come to.
+    #[inline(always)]
+    fn end(&mut self, lane: usize, factor: R, check: &Check<R, I>) {
+        for (i, end) in self.ends[lane * self.n..][..self.n].iter_mut().enumerate() {
+            if self.results.is_some() {
+                *end = self.carry.value(i).lane(lane);
             }
-            let after = t + k + 1;
-            let border = after % settings.block == 0;
-            let ends = lanes.iter().any(|lane| lane.len == after);
-            if border || ends {
+            *end += self.carry.offset(i).lane(lane) * factor;
+        }
+        let entries = self.maps.len() / self.lanes.len();
+        self.carry.write_map(lane, factor, &mut self.maps[lane * entries..(lane + 1) * entries]);
+        if let Some(results) = &mut self.results {
+            results[lane] = check.result(lane, !self.lanes[lane].last);
+        }
+    }
+}
+
+impl<R: Real, I: Isa> Kernel for Walk<'_, '_, R, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<J: Isa>(mut self) {
+        let (n, m) = (self.n, self.m);
+        let block = self.settings.block;
+        let zero = Vector::<R, I>::from_f64(0.0);
+        let factor = R::from_f64(self.settings.factor);
+        let mut inputs = vec![zero; tile::STEPS * m];
+        let mut stored = vec![zero; tile::STEPS * n];
+        let mut states = vec![zero; tile::STEPS * n];
+        let mut check = Check::<R, I>::new(self.settings);
+        for i in 0..n {
+            let mut start = zero;
+            for (lane, chunk) in self.lanes.iter().enumerate() {
+                start.set_lane(lane, chunk.start[i]);
+            }
+            self.carry.set(i, start, zero);
+        }
+        let longest = self.lanes.iter().map(|lane| lane.len).max().unwrap_or(0);
+        for t in (0..longest).step_by(tile::STEPS) {
+            let steps = tile::STEPS.min(longest - t);
+            tile::gather(self.lanes.iter().map(|lane| lane.inputs_at(t, steps, m)), &mut inputs);
+            tile::gather(self.lanes.iter().map(|lane| lane.states_at(t, steps, n)), &mut stored);
+            for k in 0..steps {
+                self.carry.step(&inputs[k * m..(k + 1) * m]);
+                for i in 0..n {
+                    states[k * n + i] = self.carry.value(i);
+                }
+                let after = t + k + 1;
+                let border = after % block == 0;
+                let ends = self.lanes.iter().any(|lane| lane.len == after);
+                if !border && !ends {
+                    continue;
+                }
                 check.begin();
                 for i in 0..n {
-                    check.compare(carry.value(i), stored[k * n + i]);
+                    check.compare(states[k * n + i], stored[k * n + i]);
                 }
-            }
-            if ends {
-                for (lane, chunk) in lanes.iter().enumerate() {
-                    if chunk.len == after {
-                        at_end(carry, lane, factor);
-                        if let Some(results) = &mut results {
-                            results[lane] = check.result(lane, !chunk.last);
-                        }
+                for lane in 0..self.lanes.len() {
+                    if self.lanes[lane].len == after {
+                        self.end(lane, factor, &check);
+                    }
+                }
+                check.commit();
+                if border && after < longest {
+                    self.carry.scale(factor);
+                    for i in 0..n {
+                        let start = stored[k * n + i];
+                        let moved = states[k * n + i] + self.carry.offset(i) - start;
+                        self.carry.set(i, start, moved);
                     }
                 }
             }
-            if border || ends {
-                check.commit();
-            }
-            if border && after < longest {
-                carry.scale(factor);
-                for i in 0..n {
-                    let start = stored[k * n + i];
-                    let moved = carry.value(i) + carry.offset(i) - start;
-                    carry.set(i, start, moved);
+            if self.results.is_some() {
+                for (lane, chunk) in self.lanes.iter_mut().enumerate() {
+                    chunk.store_inside(&states, lane, t, steps, n, block);
                 }
-            }
-        }
-        if results.is_some() {
-            for (lane, chunk) in lanes.iter_mut().enumerate() {
-                chunk.store_inside(&states, lane, t, steps, n, settings.block);
             }
         }
     }
 }
 
 /// Residuals at borders, lane-wise.
-struct Check<R: Real, I: Isa, const K: usize> {
+struct Check<R: Real, I: Isa> {
     atol: R,
     rtol: R,
     /// Largest residual so far; a NaN in `tainted` where one was not finite.
-    largest: Lanes<R, I, K>,
-    tainted: Lanes<R, I, K>,
+    largest: Vector<R, I>,
+    tainted: Vector<R, I>,
     /// 1 where a residual was beyond the tolerance.
-    beyond: Lanes<R, I, K>,
+    beyond: Vector<R, I>,
     /// The same of the border at hand.
-    now: [Lanes<R, I, K>; 3],
+    now: [Vector<R, I>; 3],
 }
 
-impl<R: Real, I: Isa, const K: usize> Check<R, I, K> {
+impl<R: Real, I: Isa> Check<R, I> {
     #[inline(always)]
     fn new(settings: &LinearizeSettings) -> Self {
         let zero = Lanes::from_f64(0.0);
@@ -236,7 +198,7 @@ impl<R: Real, I: Isa, const K: usize> Check<R, I, K> {
     }
 
     #[inline(always)]
-    fn compare(&mut self, new: Lanes<R, I, K>, old: Lanes<R, I, K>) {
+    fn compare(&mut self, new: Vector<R, I>, old: Vector<R, I>) {
         let [largest, tainted, beyond] = &mut self.now;
         let zero = Lanes::from_f64(0.0);
         let difference = (new - old).abs();

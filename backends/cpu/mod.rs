@@ -164,13 +164,13 @@ impl Cpu {
     }
 
     fn derivative<D: Dynamics>(&self, dynamics: &D, linearization: Linearization) -> Derivative {
-        /// From here on a product of matrices is left to faer, one chunk at a time.
+        /// From here on tangents cost more than Jacobians and products of whole matrices.
         const LARGE: usize = 16;
         match (linearization, dynamics.structure()) {
             (Linearization::Zero | Linearization::Identity, _) => Derivative::Compact(None),
             (Linearization::Diagonal, _) => Derivative::Compact(Some(Structure::Diagonal)),
             (Linearization::Full, Structure::Dense) if dynamics.state_dim() >= LARGE => {
-                Derivative::Product
+                Derivative::Compact(Some(Structure::Dense))
             }
             (Linearization::Full, Structure::Dense) => Derivative::Tangents,
             (Linearization::Full, structure) => Derivative::Compact(Some(structure)),
@@ -305,7 +305,7 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         let group = Group::of(problem);
         let n = trajectory.n;
         let derivative = self.derivative(group.dynamics, settings.linearization);
-        let width = derivative.lanes(self.vector_width::<D::Real>());
+        let width = self.vector_width::<D::Real>();
         let entries = derivative.entries(n);
         let mut results = vec![Linearized::default(); chunks.len()];
         let mut lanes = lanes(problem, trajectory, chunks, starts);

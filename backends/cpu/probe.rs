@@ -70,7 +70,7 @@ pub(super) fn probe<D: Dynamics>(
             break;
         }
         probe.growth = mean_growth(&before, &pilot.distances(), probe.steps);
-        if probe.steps >= ENOUGH && !(probe.growth < 1.0) {
+        if probe.steps >= ENOUGH && (probe.growth >= 1.0 || probe.growth.is_nan()) {
             break;
         }
     }

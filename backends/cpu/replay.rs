@@ -1,12 +1,13 @@
 //! The replay: hands the change of a chunk's start on through its blocks.
 
+use super::carry::Vector;
 use super::group::{Group, Lane};
 use super::jacobian::{Jacobian, apply};
 use super::tile;
 use crate::backend::LinearizeSettings;
 use crate::dynamics::{Dynamics, Structure};
 use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Dual, Isa, Lanes, Scalar};
+use crate::scalar::{Dual, Isa, Lanes, Real, Scalar};
 use crate::solver::Linearization;
 
 /// Replays one group of chunks, whose lanes start from the states before the update.
@@ -23,26 +24,34 @@ impl<D: Dynamics> Kernel for Replay<'_, '_, D> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let (group, n) = (self.group, self.group.dynamics.state_dim());
-        match self.settings.linearization {
-            Linearization::Full => self.replay(Tangent::<D, I>::new(group)),
-            Linearization::Diagonal => self.replay(Diagonal::<D, I> {
-                jacobian: Jacobian::new(group, Structure::Diagonal),
-                next: vec![Lanes::from_f64(0.0); n + group.dynamics.scratch_dim()],
-                entries: vec![Lanes::from_f64(0.0); n],
-                changed: vec![Lanes::from_f64(0.0); n],
-            }),
-            Linearization::Identity | Linearization::Zero => {
-                self.replay(Tangent::<D, I> { change_stays: true, ..Tangent::new(group) });
+        let Self { group, lanes, settings, starts } = self;
+        let (n, m) = (group.dynamics.state_dim(), group.dynamics.input_dim());
+        let settings = &settings;
+        let mut tangent;
+        let mut diagonal;
+        let step: &mut dyn Advance<D::Real, I> = match settings.linearization {
+            Linearization::Diagonal => {
+                diagonal = Diagonal::<D, I>::new(group);
+                &mut diagonal
             }
-        }
+            linearization => {
+                tangent = Tangent::<D, I>::new(group, linearization != Linearization::Full);
+                &mut tangent
+            }
+        };
+        I::enter(Walk { step, n, m, lanes, settings, starts });
     }
 }
 
-/// Takes a state and its change one step on. A trait and no closure: a closure would be left out of
-/// line.
-trait Advance<S> {
-    fn advance(&mut self, state: &mut [S], change: &mut [S], u: &[S]);
+/// Takes a state and its change one step on. Used as an object, so that the walk along a chunk is compiled
+/// once for all recurrences.
+trait Advance<R: Real, I: Isa> {
+    fn advance(
+        &mut self,
+        state: &mut [Vector<R, I>],
+        change: &mut [Vector<R, I>],
+        u: &[Vector<R, I>],
+    );
 }
 
 /// One tangent: the exact Jacobian times the change.
@@ -50,18 +59,18 @@ struct Tangent<'k, D: Dynamics, I: Isa> {
     group: Group<'k, D>,
     /// Takes the value on but leaves the change as it is.
     change_stays: bool,
-    x: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
-    u: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
-    next: Vec<Dual<Lanes<D::Real, I, 1>, 1>>,
+    x: Vec<Dual<Vector<D::Real, I>, 1>>,
+    u: Vec<Dual<Vector<D::Real, I>, 1>>,
+    next: Vec<Dual<Vector<D::Real, I>, 1>>,
 }
 
 impl<'k, D: Dynamics, I: Isa> Tangent<'k, D, I> {
     #[inline(always)]
-    fn new(group: Group<'k, D>) -> Self {
+    fn new(group: Group<'k, D>, change_stays: bool) -> Self {
         let (n, zero) = (group.dynamics.state_dim(), Dual::from_f64(0.0));
         Self {
             group,
-            change_stays: false,
+            change_stays,
             x: vec![zero; n],
             u: vec![zero; group.dynamics.input_dim()],
             next: vec![zero; n + group.dynamics.scratch_dim()],
@@ -69,13 +78,12 @@ impl<'k, D: Dynamics, I: Isa> Tangent<'k, D, I> {
     }
 }
 
-impl<D: Dynamics, I: Isa> Advance<Lanes<D::Real, I, 1>> for Tangent<'_, D, I> {
-    #[inline(always)]
+impl<D: Dynamics, I: Isa> Advance<D::Real, I> for Tangent<'_, D, I> {
     fn advance(
         &mut self,
-        state: &mut [Lanes<D::Real, I, 1>],
-        change: &mut [Lanes<D::Real, I, 1>],
-        u: &[Lanes<D::Real, I, 1>],
+        state: &mut [Vector<D::Real, I>],
+        change: &mut [Vector<D::Real, I>],
+        u: &[Vector<D::Real, I>],
     ) {
         for (x, (&value, &tangent)) in self.x.iter_mut().zip(state.iter().zip(&*change)) {
             *x = Dual::new(value, [tangent]);
@@ -96,61 +104,83 @@ impl<D: Dynamics, I: Isa> Advance<Lanes<D::Real, I, 1>> for Tangent<'_, D, I> {
 /// The diagonal of the Jacobian times the change.
 struct Diagonal<'k, D: Dynamics, I: Isa> {
     jacobian: Jacobian<'k, D, I>,
-    next: Vec<Lanes<D::Real, I, 1>>,
-    entries: Vec<Lanes<D::Real, I, 1>>,
-    changed: Vec<Lanes<D::Real, I, 1>>,
+    next: Vec<Vector<D::Real, I>>,
+    entries: Vec<Vector<D::Real, I>>,
+    changed: Vec<Vector<D::Real, I>>,
 }
 
-impl<D: Dynamics, I: Isa> Advance<Lanes<D::Real, I, 1>> for Diagonal<'_, D, I> {
+impl<'k, D: Dynamics, I: Isa> Diagonal<'k, D, I> {
     #[inline(always)]
+    fn new(group: Group<'k, D>) -> Self {
+        let (n, zero) = (group.dynamics.state_dim(), Lanes::from_f64(0.0));
+        Self {
+            jacobian: Jacobian::new(group, Structure::Diagonal),
+            next: vec![zero; n + group.dynamics.scratch_dim()],
+            entries: vec![zero; n],
+            changed: vec![zero; n],
+        }
+    }
+}
+
+impl<D: Dynamics, I: Isa> Advance<D::Real, I> for Diagonal<'_, D, I> {
     fn advance(
         &mut self,
-        state: &mut [Lanes<D::Real, I, 1>],
-        change: &mut [Lanes<D::Real, I, 1>],
-        u: &[Lanes<D::Real, I, 1>],
+        state: &mut [Vector<D::Real, I>],
+        change: &mut [Vector<D::Real, I>],
+        u: &[Vector<D::Real, I>],
     ) {
         let n = state.len();
         self.jacobian.evaluate(state, u, &mut self.next, &mut self.entries);
-        apply(Structure::Diagonal, n, &self.entries, change, &mut self.changed);
+        apply(Structure::Diagonal, &self.entries, change, &mut self.changed);
         state.copy_from_slice(&self.next[..n]);
         change.copy_from_slice(&self.changed);
     }
 }
 
-impl<D: Dynamics> Replay<'_, '_, D> {
-    /// Walks the chunks and stores the new states at the borders inside them.
+/// Walks the chunks and stores the new states at the borders inside them.
+struct Walk<'k, 'g, R: Real, I: Isa> {
+    step: &'k mut dyn Advance<R, I>,
+    n: usize,
+    m: usize,
+    lanes: &'k mut [Lane<'g, R>],
+    settings: &'k LinearizeSettings,
+    starts: &'k [R],
+}
+
+impl<R: Real, I: Isa> Kernel for Walk<'_, '_, R, I> {
+    type Output = ();
+
     #[inline(always)]
-    fn replay<I: Isa>(self, mut step: impl Advance<Lanes<D::Real, I, 1>>) {
-        let (n, m) = (self.group.dynamics.state_dim(), self.group.dynamics.input_dim());
-        let zero = Lanes::<D::Real, I, 1>::from_f64(0.0);
-        let factor = D::Real::from_f64(self.settings.factor);
+    fn run<J: Isa>(self) {
+        let Self { step, n, m, lanes, settings, starts } = self;
+        let zero = Vector::<R, I>::from_f64(0.0);
+        let factor = R::from_f64(settings.factor);
         let mut inputs = vec![zero; tile::STEPS * m];
         let mut stored = vec![zero; tile::STEPS * n];
         let mut state = vec![zero; n];
         let mut change = vec![zero; n];
-        for (lane, (chunk, start)) in self.lanes.iter().zip(self.starts.chunks_exact(n)).enumerate()
-        {
+        for (lane, (chunk, start)) in lanes.iter().zip(starts.chunks_exact(n)).enumerate() {
             for i in 0..n {
                 state[i].set_lane(lane, chunk.start[i]);
                 change[i].set_lane(lane, start[i] - chunk.start[i]);
             }
         }
-        let longest = self.lanes.iter().map(|lane| lane.len).max().unwrap_or(0);
+        let longest = lanes.iter().map(|lane| lane.len).max().unwrap_or(0);
         for t in (0..longest).step_by(tile::STEPS) {
             let steps = tile::STEPS.min(longest - t);
-            tile::gather(self.lanes.iter().map(|lane| lane.inputs_at(t, steps, m)), &mut inputs);
-            tile::gather(self.lanes.iter().map(|lane| lane.states_at(t, steps, n)), &mut stored);
+            tile::gather(lanes.iter().map(|lane| lane.inputs_at(t, steps, m)), &mut inputs);
+            tile::gather(lanes.iter().map(|lane| lane.states_at(t, steps, n)), &mut stored);
             for k in 0..steps {
                 step.advance(&mut state, &mut change, &inputs[k * m..(k + 1) * m]);
                 let after = t + k + 1;
-                if after % self.settings.block == 0 && after < longest {
+                if after % settings.block == 0 && after < longest {
                     for i in 0..n {
                         let predicted = state[i] + change[i] * factor;
                         // A prediction that is not finite falls back to the end that was rolled.
-                        let moved =
-                            predicted.abs().select(Lanes::from_f64(f64::MAX), predicted, state[i]);
+                        let largest = Lanes::from_f64(f64::MAX);
+                        let moved = predicted.abs().select(largest, predicted, state[i]);
                         let old = stored[k * n + i];
-                        for (lane, chunk) in self.lanes.iter_mut().enumerate() {
+                        for (lane, chunk) in lanes.iter_mut().enumerate() {
                             if after < chunk.len {
                                 chunk.states[(after - 1) * n + i] = moved.lane(lane);
                             }

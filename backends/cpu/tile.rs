@@ -2,6 +2,7 @@
 //!
 //! In lane order entry `e` of a tile is one [`Lanes`] value: that entry of every block of a group.
 
+use crate::scalar::dispatch::Kernel;
 use crate::scalar::vector::Vector;
 use crate::scalar::{Isa, Lanes, Real};
 
@@ -24,13 +25,26 @@ pub(super) fn gather<'a, R: Real, I: Isa, const K: usize>(
     for (slot, row) in all[1..lanes].iter_mut().zip(rows) {
         *slot = row;
     }
-    let rows = &all[..lanes];
-    match lanes / K {
-        16 => gather_by::<R, I, K, 16>(rows, tile),
-        8 => gather_by::<R, I, K, 8>(rows, tile),
-        4 => gather_by::<R, I, K, 4>(rows, tile),
-        2 => gather_by::<R, I, K, 2>(rows, tile),
-        _ => gather_by::<R, I, K, 1>(rows, tile),
+    // Out of line: one copy for every recurrence.
+    I::enter(Gather { rows: &all[..lanes], tile });
+}
+
+struct Gather<'k, 'a, R: Real, I: Isa, const K: usize> {
+    rows: &'k [&'a [R]],
+    tile: &'k mut [Lanes<R, I, K>],
+}
+
+impl<R: Real, I: Isa, const K: usize> Kernel for Gather<'_, '_, R, I, K> {
+    type Output = ();
+    #[inline(always)]
+    fn run<J: Isa>(self) {
+        match const { Lanes::<R, I, K>::LANES / K } {
+            16 => gather_by::<R, I, K, 16>(self.rows, self.tile),
+            8 => gather_by::<R, I, K, 8>(self.rows, self.tile),
+            4 => gather_by::<R, I, K, 4>(self.rows, self.tile),
+            2 => gather_by::<R, I, K, 2>(self.rows, self.tile),
+            _ => gather_by::<R, I, K, 1>(self.rows, self.tile),
+        }
     }
 }
 
@@ -63,12 +77,25 @@ pub(super) fn scatter<R: Real, I: Isa, const K: usize>(
     tile: &[Lanes<R, I, K>],
     rows: &mut [&mut [R]],
 ) {
-    match Lanes::<R, I, K>::LANES / K {
-        16 => scatter_by::<R, I, K, 16>(tile, rows),
-        8 => scatter_by::<R, I, K, 8>(tile, rows),
-        4 => scatter_by::<R, I, K, 4>(tile, rows),
-        2 => scatter_by::<R, I, K, 2>(tile, rows),
-        _ => scatter_by::<R, I, K, 1>(tile, rows),
+    I::enter(Scatter { tile, rows });
+}
+
+struct Scatter<'k, 'a, R: Real, I: Isa, const K: usize> {
+    tile: &'k [Lanes<R, I, K>],
+    rows: &'k mut [&'a mut [R]],
+}
+
+impl<R: Real, I: Isa, const K: usize> Kernel for Scatter<'_, '_, R, I, K> {
+    type Output = ();
+    #[inline(always)]
+    fn run<J: Isa>(self) {
+        match const { Lanes::<R, I, K>::LANES / K } {
+            16 => scatter_by::<R, I, K, 16>(self.tile, self.rows),
+            8 => scatter_by::<R, I, K, 8>(self.tile, self.rows),
+            4 => scatter_by::<R, I, K, 4>(self.tile, self.rows),
+            2 => scatter_by::<R, I, K, 2>(self.tile, self.rows),
+            _ => scatter_by::<R, I, K, 1>(self.tile, self.rows),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The gated recurrent unit with diagonal recurrent weights.
 
-use super::{init, layout, matvec, slope};
+use super::{init, layout, matvec, slope, units};
 use crate::dynamics::{Dynamics, Structure};
 use crate::error::Result;
-use crate::scalar::{Param, Real, Scalar};
+use crate::scalar::{Isa, Param, Real, Scalar};
 use ndarray::{ArrayView1, ArrayView2};
 
 /// Gated recurrent unit whose units do not see each other: ParaGRU.
@@ -231,5 +231,36 @@ impl<R: Real> Dynamics for DiagonalGru<R> {
         diagonal: &mut [S],
     ) -> bool {
         self.jacobian(params, x, u, next, diagonal)
+    }
+
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[R],
+        x: &mut [R],
+        inputs: &[R],
+        states: &mut [R],
+        steps: usize,
+    ) {
+        let (m, n) = (self.input, self.hidden);
+        let [ih, hh, bias] = layout::split(params, lengths(m, n));
+        let ih = units::Matrix::<R, I, 3>::new(ih, n, m);
+        let hh = units::Matrix::<R, I, 3>::new(hh, n, 1);
+        let bias = units::Matrix::<R, I, 3>::new(bias, n, 1);
+        let mut h = units::load::<R, I>(x);
+        for t in 0..steps {
+            let u = &inputs[t * m..][..m];
+            for (block, h) in h.iter_mut().enumerate() {
+                let [z, r, n] = ih.add_product::<2>(bias.column(block, 0), block, u);
+                let [a_z, a_r, a_n] = hh.column(block, 0);
+                let old = *h;
+                let z = old.mul_add(a_z, z).sigmoid();
+                let r = old.mul_add(a_r, r).sigmoid();
+                let n = (r * old).mul_add(a_n, n).tanh();
+                *h = Gates { z, r, n }.next(old);
+            }
+            units::store(&h, &mut states[t * n..], n);
+        }
+        units::store(&h, x, n);
     }
 }

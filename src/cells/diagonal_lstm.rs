@@ -1,9 +1,9 @@
 //! The long short-term memory with diagonal recurrent weights.
 
-use super::{init, layout, matvec, slope};
+use super::{init, layout, matvec, slope, units};
 use crate::dynamics::{Dynamics, Structure};
 use crate::error::Result;
-use crate::scalar::{Param, Real, Scalar};
+use crate::scalar::{Isa, Param, Real, Scalar};
 use ndarray::{ArrayView1, ArrayView2};
 
 /// Long short-term memory whose units do not see each other: ParaLSTM, with coupled input and
@@ -271,5 +271,43 @@ impl<R: Real> Dynamics for DiagonalLstm<R> {
                 gates.derivative(weights.recurrent(i), weights.peepholes(i), c[i]);
         }
         true
+    }
+
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[R],
+        x: &mut [R],
+        inputs: &[R],
+        states: &mut [R],
+        steps: usize,
+    ) {
+        let (m, n) = (self.input, self.hidden);
+        let [ih, hh, peephole, bias] = layout::split(params, lengths(m, n));
+        let ih = units::Matrix::<R, I, 3>::new(ih, n, m);
+        let hh = units::Matrix::<R, I, 3>::new(hh, n, 1);
+        let peephole = units::Matrix::<R, I, 2>::new(peephole, n, 1);
+        let bias = units::Matrix::<R, I, 3>::new(bias, n, 1);
+        let mut h = units::load::<R, I>(&x[..n]);
+        let mut c = units::load::<R, I>(&x[n..]);
+        for t in 0..steps {
+            let u = &inputs[t * m..][..m];
+            for block in 0..h.len() {
+                let [f, o, g] = ih.add_product::<2>(bias.column(block, 0), block, u);
+                let [a_f, a_o, a_g] = hh.column(block, 0);
+                let [p_f, p_o] = peephole.column(block, 0);
+                let (old_h, old_c) = (h[block], c[block]);
+                let f = old_c.mul_add(p_f, old_h.mul_add(a_f, f)).sigmoid();
+                let g = old_h.mul_add(a_g, g).tanh();
+                let cell = f.mul_add(old_c - g, g);
+                let o = cell.mul_add(p_o, old_h.mul_add(a_o, o)).sigmoid();
+                (h[block], c[block]) = (o * cell.tanh(), cell);
+            }
+            let state = &mut states[2 * n * t..];
+            units::store(&h, state, n);
+            units::store(&c, &mut state[n..], n);
+        }
+        units::store(&h, x, n);
+        units::store(&c, &mut x[n..], n);
     }
 }

@@ -1,9 +1,9 @@
 //! The simple recurrent network.
 
-use super::{init, layout, matvec, slope};
+use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
-use crate::scalar::{Param, Real, Scalar};
+use crate::scalar::{Isa, Param, Real, Scalar};
 use ndarray::{ArrayView1, ArrayView2};
 
 /// Elman's simple recurrent network, `torch.nn.RNN` with `tanh`.
@@ -183,11 +183,12 @@ impl<R: Real> Dynamics for Elman<R> {
         let n = self.hidden;
         let weights = Weights::new(params, self.input, n);
         let (h, u, next) = (&x[..n], &u[..self.input], &mut next[..n]);
-        let paired = matvec::paired::<S>(n);
-        for i in (0..paired).step_by(2) {
-            [next[i], next[i + 1]] = weights.next(i, h, u);
+        let tiled = matvec::tiled::<S, 1, 4>(n);
+        for i in (0..tiled).step_by(4) {
+            let tile: [S; 4] = weights.next(i, h, u);
+            next[i..i + 4].copy_from_slice(&tile);
         }
-        for (i, next) in next.iter_mut().enumerate().skip(paired) {
+        for (i, next) in next.iter_mut().enumerate().skip(tiled) {
             [*next] = weights.next(i, h, u);
         }
     }
@@ -230,5 +231,34 @@ impl<R: Real> Dynamics for Elman<R> {
             diagonal[i] = slope::tanh(next[i]) * weights.hh[i * n + i];
         }
         true
+    }
+
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[R],
+        x: &mut [R],
+        inputs: &[R],
+        states: &mut [R],
+        steps: usize,
+    ) {
+        let (m, n) = (self.input, self.hidden);
+        let [ih, hh, bias] = layout::split(params, lengths(m, n));
+        let ih = units::Matrix::<R, I, 1>::new(ih, n, m);
+        let hh = units::Matrix::<R, I, 1>::new(hh, n, n);
+        let bias = units::Matrix::<R, I, 1>::new(bias, n, 1);
+        let mut h = units::load::<R, I>(x);
+        let mut next = h.clone();
+        for t in 0..steps {
+            let u = &inputs[t * m..][..m];
+            for (block, next) in next.iter_mut().enumerate() {
+                let sum = ih.add_product::<2>(bias.column(block, 0), block, u);
+                let [sum] = hh.add_product::<4>(sum, block, units::Block::flatten(&h));
+                *next = sum.tanh();
+            }
+            std::mem::swap(&mut h, &mut next);
+            units::store(&h, &mut states[t * n..], n);
+        }
+        units::store(&h, x, n);
     }
 }

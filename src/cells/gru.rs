@@ -1,9 +1,9 @@
 //! The gated recurrent unit.
 
-use super::{init, layout, matvec, slope};
+use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
-use crate::scalar::{Param, Real, Scalar};
+use crate::scalar::{Isa, Param, Real, Scalar};
 use ndarray::{ArrayView1, ArrayView2};
 
 /// Gated recurrent unit, the form of PyTorch and Equinox.
@@ -32,11 +32,11 @@ use ndarray::{ArrayView1, ArrayView2};
 ///
 /// # Example
 /// ```
-/// use deer_solver::{Dynamics, cells::Gru};
+/// use deer_solver::{Dynamics, cells::Gru, scalar::Parameter};
 ///
 /// let gru = Gru::<f64>::random(2, 4, 0);
 /// let mut next = [0.0; 4];
-/// gru.step::<f64>(deer_solver::scalar::Parameter::from_slice(gru.params()), &[0.0; 4], &[1.0, -1.0], &mut next);
+/// gru.step::<f64>(Parameter::from_slice(gru.params()), &[0.0; 4], &[1.0, -1.0], &mut next);
 /// assert!(next.iter().all(|h| h.abs() < 1.0));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -244,13 +244,13 @@ impl<R: Real> Dynamics for Gru<R> {
         let n = self.hidden;
         let weights = Weights::new(params, self.input, n);
         let (h, u, next) = (&x[..n], &u[..self.input], &mut next[..n]);
-        let paired = matvec::paired::<S>(n);
-        for i in (0..paired).step_by(2) {
+        let tiled = matvec::tiled::<S, 3, 2>(n);
+        for i in (0..tiled).step_by(2) {
             let gates = weights.gates::<2>(i, h, u);
             next[i] = gates[0].next(h[i]);
             next[i + 1] = gates[1].next(h[i + 1]);
         }
-        for i in paired..n {
+        for i in tiled..n {
             let [gates] = weights.gates::<1>(i, h, u);
             next[i] = gates.next(h[i]);
         }
@@ -303,5 +303,37 @@ impl<R: Real> Dynamics for Gru<R> {
             diagonal[i] = through + gates.z;
         }
         true
+    }
+
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[R],
+        x: &mut [R],
+        inputs: &[R],
+        states: &mut [R],
+        steps: usize,
+    ) {
+        let (m, n) = (self.input, self.hidden);
+        let [ih, hh, bias, bias_n] = layout::split(params, lengths(m, n));
+        let ih = units::Matrix::<R, I, 3>::new(ih, n, m);
+        let hh = units::Matrix::<R, I, 3>::new(hh, n, n);
+        let bias = units::Matrix::<R, I, 3>::new(bias, n, 1);
+        let bias_n = units::Matrix::<R, I, 1>::new(bias_n, n, 1);
+        let mut h = units::load::<R, I>(x);
+        let mut next = h.clone();
+        for t in 0..steps {
+            let u = &inputs[t * m..][..m];
+            for block in 0..h.len() {
+                let [r, z, input_n] = ih.add_product::<2>(bias.column(block, 0), block, u);
+                let [hidden_n] = bias_n.column(block, 0);
+                let [r, z, hidden_n] =
+                    hh.add_product::<2>([r, z, hidden_n], block, units::Block::flatten(&h));
+                next[block] = Gates::new(r, z, input_n, hidden_n).next(h[block]);
+            }
+            std::mem::swap(&mut h, &mut next);
+            units::store(&h, &mut states[t * n..], n);
+        }
+        units::store(&h, x, n);
     }
 }

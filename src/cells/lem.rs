@@ -1,9 +1,9 @@
 //! The long expressive memory.
 
-use super::{init, layout, matvec, slope};
+use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
-use crate::scalar::{Constant, Param, Real, Scalar};
+use crate::scalar::{Constant, Isa, Param, Real, Scalar};
 use ndarray::{ArrayView1, ArrayView2};
 
 /// Long expressive memory: two coupled time scales, each with its own learned step.
@@ -66,10 +66,33 @@ struct Gates<S> {
     input_z: S,
 }
 
+impl<S: Scalar> Gates<S> {
+    /// From the sums with the input, rows `1, 2, z, y`, and with `y`, rows `1, 2, y`.
+    #[inline(always)]
+    fn new([i1, i2, input_z, iy]: [S; 4], [h1, h2, hy]: [S; 3]) -> Self {
+        Self {
+            rates: [(i1 + h1).sigmoid(), (i2 + h2).sigmoid()],
+            target: (iy + hy).tanh(),
+            input_z,
+        }
+    }
+}
+
+/// `old + rate Δt (target − old)`.
+#[inline(always)]
+fn relax<S: Scalar>(old: S, rate: S, dt: S::Real, target: S) -> S {
+    (rate * dt).mul_add(target - old, old)
+}
+
+/// Derivatives of [`relax`] with respect to the sums in `rate` and in `target`.
+#[inline(always)]
+fn relax_slopes<S: Scalar>(old: S, rate: S, dt: S::Real, target: S) -> [S; 2] {
+    [(target - old) * slope::sigmoid(rate) * dt, rate * dt * slope::tanh(target)]
+}
+
 /// The weights, cut out of a step's parameters.
 struct Weights<'a, S: Scalar> {
     hidden: usize,
-    dt: S::Real,
     ih: &'a [Param<S>],
     bias_ih: &'a [Param<S>],
     hh: &'a [Param<S>],
@@ -80,9 +103,9 @@ struct Weights<'a, S: Scalar> {
 
 impl<'a, S: Scalar> Weights<'a, S> {
     #[inline(always)]
-    fn new(params: &'a [Param<S>], input: usize, hidden: usize, dt: S::Real) -> Self {
+    fn new(params: &'a [Param<S>], input: usize, hidden: usize) -> Self {
         let [ih, bias_ih, hh, bias_hh, z, bias_z] = layout::split(params, lengths(input, hidden));
-        Self { hidden, dt, ih, bias_ih, hh, bias_hh, z, bias_z }
+        Self { hidden, ih, bias_ih, hh, bias_hh, z, bias_z }
     }
 
     #[inline(always)]
@@ -94,17 +117,7 @@ impl<'a, S: Scalar> Weights<'a, S> {
         matvec::add_product(&mut of_y, self.hh, n, unit, y);
         let [[i1], [i2], [input_z], [iy]] = of_input;
         let [[h1], [h2], [hy]] = of_y;
-        Gates {
-            rates: [(i1 + h1).sigmoid(), (i2 + h2).sigmoid()],
-            target: (iy + hy).tanh(),
-            input_z,
-        }
-    }
-
-    /// `z'` of a unit.
-    #[inline(always)]
-    fn next_z(&self, gates: Gates<S>, z: S) -> S {
-        (gates.rates[1] * self.dt).mul_add(gates.target - z, z)
+        Gates::new([i1, i2, input_z, iy], [h1, h2, hy])
     }
 
     /// What `y` of a unit tends to, from all of `z'`.
@@ -115,26 +128,37 @@ impl<'a, S: Scalar> Weights<'a, S> {
         (input_z + sum[0][0]).tanh()
     }
 
-    /// `y'` of a unit.
+    /// Adds `in_targets[i] Σ_k Z[i, k] ∂z'[k]/∂y[j]` to `∂y'[i]/∂y[j]`, for `A` rows from `i` and `B` columns
+    /// from `j`. Both Jacobians are rows of `2·hidden`.
     #[inline(always)]
-    fn next_y(&self, rate: S, target: S, y: S) -> S {
-        (rate * self.dt).mul_add(target - y, y)
-    }
-
-    /// Derivatives of `z'` with respect to the sums in `d₂` and in its target.
-    #[inline(always)]
-    fn z_slopes(&self, gates: Gates<S>, z: S) -> [S; 2] {
-        let rate = gates.rates[1];
-        [
-            (gates.target - z) * slope::sigmoid(rate) * self.dt,
-            rate * self.dt * slope::tanh(gates.target),
-        ]
-    }
-
-    /// Derivatives of `y'` with respect to the sums in `d₁` and in its target.
-    #[inline(always)]
-    fn y_slopes(&self, rate: S, target: S, y: S) -> [S; 2] {
-        [(target - y) * slope::sigmoid(rate) * self.dt, rate * self.dt * slope::tanh(target)]
+    fn add_through_z<const A: usize, const B: usize>(
+        &self,
+        of_y: &mut [S],
+        i: usize,
+        j: usize,
+        in_targets: &[S],
+        of_z: &[S],
+    ) {
+        let n = self.hidden;
+        let mut sums = [[S::from_f64(0.0); B]; A];
+        let mut rows: [&[Param<S>]; A] = [&[]; A];
+        for (a, row) in rows.iter_mut().enumerate() {
+            *row = self.row_z(i + a);
+        }
+        for k in 0..n {
+            let z_by_y = &of_z[2 * n * k + j..][..B];
+            for a in 0..A {
+                for b in 0..B {
+                    sums[a][b] = z_by_y[b].mul_add_param(rows[a][k], sums[a][b]);
+                }
+            }
+        }
+        for a in 0..A {
+            let y_by_y = &mut of_y[2 * n * (i + a) + j..][..B];
+            for b in 0..B {
+                y_by_y[b] = in_targets[i + a].mul_add(sums[a][b], y_by_y[b]);
+            }
+        }
     }
 
     /// The rows of `unit` in `weight_hh`.
@@ -275,19 +299,19 @@ impl<R: Real> Dynamics for Lem<R> {
     #[inline(always)]
     fn step<S: Scalar<Real = R>>(&self, params: &[Param<S>], x: &[S], u: &[S], next: &mut [S]) {
         let n = self.hidden;
-        let weights = Weights::<S>::new(params, self.input, n, self.dt);
+        let weights = Weights::<S>::new(params, self.input, n);
         let (y, z, u) = (&x[..n], &x[n..][..n], &u[..self.input]);
         let [next_y, next_z, inputs_z] = parts(next, n);
         for i in 0..n {
             let gates = weights.gates(i, y, u);
-            next_z[i] = weights.next_z(gates, z[i]);
+            next_z[i] = relax(z[i], gates.rates[1], self.dt, gates.target);
             // The rate of y waits in the place of y'.
             next_y[i] = gates.rates[0];
             inputs_z[i] = gates.input_z;
         }
         for i in 0..n {
             let target = weights.target_y(i, inputs_z[i], next_z);
-            next_y[i] = weights.next_y(next_y[i], target, y[i]);
+            next_y[i] = relax(y[i], next_y[i], self.dt, target);
         }
     }
 
@@ -301,16 +325,16 @@ impl<R: Real> Dynamics for Lem<R> {
         jacobian: &mut [S],
     ) -> bool {
         let n = self.hidden;
-        let weights = Weights::<S>::new(params, self.input, n, self.dt);
+        let weights = Weights::<S>::new(params, self.input, n);
         let (y, z, u) = (&x[..n], &x[n..][..n], &u[..self.input]);
         let [next_y, next_z, inputs_z] = parts(next, n);
         let (of_y, of_z) = jacobian[..4 * n * n].split_at_mut(2 * n * n);
         for i in 0..n {
             let gates = weights.gates(i, y, u);
-            next_z[i] = weights.next_z(gates, z[i]);
+            next_z[i] = relax(z[i], gates.rates[1], self.dt, gates.target);
             next_y[i] = gates.rates[0];
             inputs_z[i] = gates.input_z;
-            let [in_2, in_target] = weights.z_slopes(gates, z[i]);
+            let [in_2, in_target] = relax_slopes(z[i], gates.rates[1], self.dt, gates.target);
             let [_, v_2, v_y] = weights.rows(i);
             let (by_y, by_z) = of_z[2 * n * i..][..2 * n].split_at_mut(n);
             for j in 0..n {
@@ -322,22 +346,31 @@ impl<R: Real> Dynamics for Lem<R> {
         for i in 0..n {
             let rate = next_y[i];
             let target = weights.target_y(i, inputs_z[i], next_z);
-            next_y[i] = weights.next_y(rate, target, y[i]);
-            let [in_1, in_target] = weights.y_slopes(rate, target, y[i]);
+            next_y[i] = relax(y[i], rate, self.dt, target);
+            let [in_1, in_target] = relax_slopes(y[i], rate, self.dt, target);
             let ([v_1, _, _], row_z) = (weights.rows(i), weights.row_z(i));
             let (by_y, by_z) = of_y[2 * n * i..][..2 * n].split_at_mut(n);
             for j in 0..n {
                 by_y[j] = in_1 * v_1[j];
-            }
-            for k in 0..n {
-                let through_z = in_target * row_z[k];
-                let z_by_y = &of_z[2 * n * k..][..n];
-                for j in 0..n {
-                    by_y[j] = through_z.mul_add(z_by_y[j], by_y[j]);
-                }
-                by_z[k] = through_z * of_z[2 * n * k + n + k];
+                by_z[j] = in_target * row_z[j] * of_z[2 * n * j + n + j];
             }
             by_y[i] += kept(rate, self.dt);
+            inputs_z[i] = in_target;
+        }
+        let in_targets = inputs_z;
+        let (rows, columns) = (n - n % 4, n - n % 2);
+        for i in (0..rows).step_by(4) {
+            for j in (0..columns).step_by(2) {
+                weights.add_through_z::<4, 2>(of_y, i, j, in_targets, of_z);
+            }
+            for j in columns..n {
+                weights.add_through_z::<4, 1>(of_y, i, j, in_targets, of_z);
+            }
+        }
+        for i in rows..n {
+            for j in 0..n {
+                weights.add_through_z::<1, 1>(of_y, i, j, in_targets, of_z);
+            }
         }
         true
     }
@@ -352,24 +385,24 @@ impl<R: Real> Dynamics for Lem<R> {
         diagonal: &mut [S],
     ) -> bool {
         let n = self.hidden;
-        let weights = Weights::<S>::new(params, self.input, n, self.dt);
+        let weights = Weights::<S>::new(params, self.input, n);
         let (y, z, u) = (&x[..n], &x[n..][..n], &u[..self.input]);
         let [next_y, next_z, inputs_z, in_2, in_target_z] = parts(next, n);
         let (of_y, of_z) = diagonal[..2 * n].split_at_mut(n);
         for i in 0..n {
             let gates = weights.gates(i, y, u);
-            next_z[i] = weights.next_z(gates, z[i]);
+            next_z[i] = relax(z[i], gates.rates[1], self.dt, gates.target);
             next_y[i] = gates.rates[0];
             inputs_z[i] = gates.input_z;
-            [in_2[i], in_target_z[i]] = weights.z_slopes(gates, z[i]);
+            [in_2[i], in_target_z[i]] = relax_slopes(z[i], gates.rates[1], self.dt, gates.target);
             of_z[i] = kept(gates.rates[1], self.dt);
         }
         let [_, v_2, v_y] = [0, 1, 2].map(|gate| &weights.hh[gate * n * n..][..n * n]);
         for i in 0..n {
             let rate = next_y[i];
             let target = weights.target_y(i, inputs_z[i], next_z);
-            next_y[i] = weights.next_y(rate, target, y[i]);
-            let [in_1, in_target] = weights.y_slopes(rate, target, y[i]);
+            next_y[i] = relax(y[i], rate, self.dt, target);
+            let [in_1, in_target] = relax_slopes(y[i], rate, self.dt, target);
             let row_z = weights.row_z(i);
             let mut through_z = S::from_f64(0.0);
             for k in 0..n {
@@ -383,6 +416,54 @@ impl<R: Real> Dynamics for Lem<R> {
             );
         }
         true
+    }
+
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[R],
+        x: &mut [R],
+        inputs: &[R],
+        states: &mut [R],
+        steps: usize,
+    ) {
+        let (m, n) = (self.input, self.hidden);
+        let [ih, bias_ih, hh, bias_hh, weight_z, bias_z] = layout::split(params, lengths(m, n));
+        let ih = units::Matrix::<R, I, 4>::new(ih, n, m);
+        let bias_ih = units::Matrix::<R, I, 4>::new(bias_ih, n, 1);
+        let hh = units::Matrix::<R, I, 3>::new(hh, n, n);
+        let bias_hh = units::Matrix::<R, I, 3>::new(bias_hh, n, 1);
+        let weight_z = units::Matrix::<R, I, 1>::new(weight_z, n, n);
+        let bias_z = units::Matrix::<R, I, 1>::new(bias_z, n, 1);
+        let mut y = units::load::<R, I>(&x[..n]);
+        let mut z = units::load::<R, I>(&x[n..]);
+        // The rate of y and its input, which wait for all of z'.
+        let mut waiting = vec![[units::Block::<R, I>::from_f64(0.0); 2]; y.len()];
+        for t in 0..steps {
+            let u = &inputs[t * m..][..m];
+            for block in 0..z.len() {
+                let of_input = ih.add_product::<2>(bias_ih.column(block, 0), block, u);
+                let of_y =
+                    hh.add_product::<2>(bias_hh.column(block, 0), block, units::Block::flatten(&y));
+                let gates = Gates::new(of_input, of_y);
+                z[block] = relax(z[block], gates.rates[1], self.dt, gates.target);
+                waiting[block] = [gates.rates[0], gates.input_z];
+            }
+            for block in 0..y.len() {
+                let [rate, input_z] = waiting[block];
+                let [sum] = weight_z.add_product::<4>(
+                    bias_z.column(block, 0),
+                    block,
+                    units::Block::flatten(&z),
+                );
+                y[block] = relax(y[block], rate, self.dt, (input_z + sum).tanh());
+            }
+            let state = &mut states[2 * n * t..];
+            units::store(&y, state, n);
+            units::store(&z, &mut state[n..], n);
+        }
+        units::store(&y, x, n);
+        units::store(&z, &mut x[n..], n);
     }
 }
 

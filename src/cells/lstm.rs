@@ -1,9 +1,9 @@
 //! The long short-term memory.
 
-use super::{init, layout, matvec, slope};
+use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
-use crate::scalar::{Param, Real, Scalar};
+use crate::scalar::{Isa, Param, Real, Scalar};
 use ndarray::{ArrayView1, ArrayView2};
 
 /// Long short-term memory, the form of PyTorch and Equinox.
@@ -106,14 +106,20 @@ impl<'a, S: Scalar> Weights<'a, S> {
         Self { hidden, ih, hh, bias }
     }
 
+    /// The sums in the gates of `U` units from `first`.
+    #[inline(always)]
+    fn sums<const U: usize>(&self, first: usize, h: &[S], u: &[S]) -> [[S; U]; 4] {
+        let n = self.hidden;
+        let mut sums = matvec::load(self.bias, n, first);
+        matvec::add_product(&mut sums, self.ih, n, first, u);
+        matvec::add_product(&mut sums, self.hh, n, first, h);
+        sums
+    }
+
     /// The gates of `unit`.
     #[inline(always)]
     fn gates(&self, unit: usize, h: &[S], c: S, u: &[S]) -> Gates<S> {
-        let n = self.hidden;
-        let mut sums = matvec::load::<S, 4, 1>(self.bias, n, unit);
-        matvec::add_product(&mut sums, self.ih, n, unit, u);
-        matvec::add_product(&mut sums, self.hh, n, unit, h);
-        let [[i], [f], [g], [o]] = sums;
+        let [[i], [f], [g], [o]] = self.sums(unit, h, u);
         Gates::new([i, f, g, o], c)
     }
 
@@ -231,7 +237,16 @@ impl<R: Real> Dynamics for Lstm<R> {
         let weights = Weights::new(params, self.input, n);
         let (h, c, u) = (&x[..n], &x[n..][..n], &u[..self.input]);
         let (next_h, next_c) = next[..2 * n].split_at_mut(n);
-        for i in 0..n {
+        let tiled = matvec::tiled::<S, 4, 2>(n);
+        for first in (0..tiled).step_by(2) {
+            let [i, f, g, o] = weights.sums::<2>(first, h, u);
+            for k in 0..2 {
+                let gates = Gates::new([i[k], f[k], g[k], o[k]], c[first + k]);
+                next_h[first + k] = gates.hidden();
+                next_c[first + k] = gates.cell;
+            }
+        }
+        for i in tiled..n {
             let gates = weights.gates(i, h, c[i], u);
             next_h[i] = gates.hidden();
             next_c[i] = gates.cell;
@@ -301,5 +316,41 @@ impl<R: Real> Dynamics for Lstm<R> {
             of_c[i] = gates.f;
         }
         true
+    }
+
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[R],
+        x: &mut [R],
+        inputs: &[R],
+        states: &mut [R],
+        steps: usize,
+    ) {
+        let (m, n) = (self.input, self.hidden);
+        let [ih, hh, bias] = layout::split(params, lengths(m, n));
+        let ih = units::Matrix::<R, I, 4>::new(ih, n, m);
+        let hh = units::Matrix::<R, I, 4>::new(hh, n, n);
+        let bias = units::Matrix::<R, I, 4>::new(bias, n, 1);
+        let mut h = units::load::<R, I>(&x[..n]);
+        let mut c = units::load::<R, I>(&x[n..]);
+        let mut next_h = h.clone();
+        for t in 0..steps {
+            let u = &inputs[t * m..][..m];
+            for block in 0..h.len() {
+                let sums = ih.add_product::<2>(bias.column(block, 0), block, u);
+                let gates = Gates::new(
+                    hh.add_product::<2>(sums, block, units::Block::flatten(&h)),
+                    c[block],
+                );
+                (next_h[block], c[block]) = (gates.hidden(), gates.cell);
+            }
+            std::mem::swap(&mut h, &mut next_h);
+            let state = &mut states[2 * n * t..];
+            units::store(&h, state, n);
+            units::store(&c, &mut state[n..], n);
+        }
+        units::store(&h, x, n);
+        units::store(&c, &mut x[n..], n);
     }
 }

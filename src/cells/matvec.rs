@@ -61,9 +61,13 @@ pub(super) fn load<S: Scalar, const G: usize, const U: usize>(
     out
 }
 
-/// How many of `units` units to process in pairs, which halves the loads of `x`: all that make
-/// pairs, unless there are few or the accumulators of a pair would not fit in registers.
+/// How many of `units` units to process in tiles of `U`, which share the loads of `x`: as many as
+/// make tiles, or none where there are few units or the accumulators of a tile, `G` for each, would not
+/// fit in registers.
 #[inline(always)]
-pub(super) fn paired<S>(units: usize) -> usize {
-    if units >= 16 && size_of::<S>() <= 128 { units & !1 } else { 0 }
+pub(super) fn tiled<S, const G: usize, const U: usize>(units: usize) -> usize {
+    // A scalar is a number of registers, to which it is aligned; there are 32 of 64 bytes or 16 of less.
+    let registers = size_of::<S>() / align_of::<S>();
+    let enough = if align_of::<S>() >= 64 { 24 } else { 8 };
+    if units >= 16 && G * U * registers <= enough { units - units % U } else { 0 }
 }

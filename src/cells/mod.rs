@@ -23,6 +23,9 @@ mod lem;
 mod lstm;
 mod matvec;
 mod slope;
+#[cfg(test)]
+mod tests;
+mod units;
 
 pub use diagonal_gru::DiagonalGru;
 pub use diagonal_lstm::DiagonalLstm;

@@ -6,8 +6,8 @@ use std::fmt::Debug;
 
 /// An instruction set that kernels are compiled for. Sealed.
 ///
-/// A type of this trait exists inside a kernel only, where [`dispatch`] has checked that the
-/// machine has the instructions.
+/// A type of this trait exists inside a kernel only, after a check that the machine has the
+/// instructions.
 pub trait Isa: Sealed + Copy + Debug + Send + Sync + 'static {
     /// A vector of `f32`.
     #[doc(hidden)]

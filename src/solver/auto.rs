@@ -10,6 +10,8 @@ use crate::error::Result;
 const SHORT: usize = 256;
 /// A block is to be this many times as long as the dynamics remember, where the trajectory allows.
 const BLOCK_PER_MEMORY: usize = 8;
+/// Groups of lanes that sequences fill without being cut.
+const FULL_GROUPS: usize = 8;
 /// Share of the loop's steps that a pilot may take.
 const PILOT_SHARE: usize = 32;
 
@@ -24,14 +26,15 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     if total < SHORT {
         return in_order(run, format!("{total} steps are too few to share out"));
     }
-    if problem.batch_size() >= width {
-        run.reason = format!("{} sequences fill the lanes", problem.batch_size());
-        return jacobi::solve(run, problem.max_steps(), true);
+    if problem.batch_size() >= FULL_GROUPS * width {
+        return in_order(run, format!("{} sequences fill the lanes", problem.batch_size()));
     }
     let probe = run.backend.probe(problem, (total / PILOT_SHARE).clamp(32, 4096), run.tolerance)?;
     let longest_block = blocks::length_for(problem, 1, width);
     if let Some(memory) = probe.merged_after {
-        if 2 * memory <= longest_block {
+        // Each block is rolled once and then for as long as the memory lasts: at most twice the loop's steps, in
+        // lanes.
+        if memory <= longest_block {
             let groups = blocks::groups_for(total, width, (BLOCK_PER_MEMORY * memory).max(128));
             run.reason = format!("trajectories meet within {memory} steps");
             return jacobi::solve(run, blocks::length_for(problem, groups, width), true);

@@ -7,7 +7,7 @@
 
 use super::blocks::{follows, partition};
 use super::run::Run;
-use super::{Linearization, Method, distance};
+use super::{Linearization, Method, distance, larger};
 use crate::backend::{Block, Sweep};
 use crate::dynamics::Recurrence;
 use crate::error::Result;
@@ -36,7 +36,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     for _ in 0..limit {
         let (chosen, from) = gather(&active, &blocks, &starts, n);
         let rolled = run.backend.roll(run.problem, &mut run.trajectory, &chosen, &from, merge)?;
-        met = rolled.iter().fold(met, |largest, block| largest.max(block.residual));
+        met = rolled.iter().fold(met, |largest, block| larger(largest, block.residual));
         merge = Some(run.tolerance);
 
         let ends = run.stored_starts(&blocks)?;
@@ -75,7 +75,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     }
     let ends = run.stored_starts(&blocks)?;
     let all: Vec<usize> = (0..blocks.len()).collect();
-    run.residual = met.max(largest_distance(&all, &starts, &ends, n));
+    run.residual = larger(met, largest_distance(&all, &starts, &ends, n));
     if active.is_empty() {
         // Within the tolerance, but not to the bit: the state at a border is the one the next block
         // started from, so that the only residual is the one that was accepted.
@@ -162,8 +162,7 @@ fn gather<R: Real>(
 
 /// Largest difference over the states of some blocks; NaN if one is not finite.
 fn largest_distance<R: Real>(indices: &[usize], a: &[R], b: &[R], n: usize) -> f64 {
-    indices.iter().fold(0.0, |largest: f64, &i| {
-        let distance = distance(&a[i * n..(i + 1) * n], &b[i * n..(i + 1) * n]);
-        if distance <= largest { largest } else { distance }
+    indices.iter().fold(0.0, |largest, &i| {
+        larger(largest, distance(&a[i * n..(i + 1) * n], &b[i * n..(i + 1) * n]))
     })
 }

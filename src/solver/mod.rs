@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub use tolerance::Tolerance;
-pub(crate) use tolerance::distance;
+pub(crate) use tolerance::{distance, larger};
 
 /// The linear part `Ã` of a sweep `x⁺_t = f(x_{t−1}) + Ã_t (x⁺_{t−1} − x_{t−1})`, or over blocks of
 /// several steps the product of theirs.

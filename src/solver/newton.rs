@@ -13,7 +13,7 @@
 
 use super::blocks::{follows, groups_for, length_for, partition};
 use super::run::Run;
-use super::{Linearization, Method};
+use super::{Linearization, Method, larger};
 use crate::backend::{Block, LinearizeSettings, Linearized, Sweep};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::Result;
@@ -63,6 +63,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     let mut results = vec![Linearized::default(); chunks.len()];
     let mut active: Vec<usize> = (0..chunks.len()).collect();
     let mut residuals = Vec::new();
+    let mut before: Vec<std::ops::Range<usize>> = Vec::new();
     for _ in 0..limit {
         let chosen: Vec<Block> = active.iter().map(|&i| chunks[i]).collect();
         let mut starts = vec![zero; chosen.len() * n];
@@ -85,9 +86,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             maps.maps[i * maps.entries..(i + 1) * maps.entries]
                 .copy_from_slice(&matrices[k * maps.entries..(k + 1) * maps.entries]);
         }
-        let residual = results.iter().fold(0.0, |largest: f64, chunk| {
-            if chunk.residual <= largest { largest } else { chunk.residual }
-        });
+        let residual = results.iter().fold(0.0, |largest, chunk| larger(largest, chunk.residual));
         run.residual = residual;
         let unsettled = first_unsettled(&chunks, &results);
         let record = SweepRecord {
@@ -114,7 +113,24 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             run.give_up(left(), Termination::SweepLimit);
             return Ok(());
         }
-        active = update(run, &chunks, &settings, &maps, &unsettled)?;
+        // Where a trajectory leaves the finite numbers there is nothing to linearise.
+        let lost: Vec<_> = unsettled
+            .iter()
+            .filter(|range| !results[range.start].residual.is_finite() && before.contains(range))
+            .cloned()
+            .collect();
+        if !lost.is_empty() {
+            rest_in_order(run, &chunks, &lost)?;
+            for range in lost {
+                results[range].fill(Linearized { residual: 0.0, converged: true });
+            }
+        }
+        before = first_unsettled(&chunks, &results);
+        if before.is_empty() {
+            run.residual = 0.0;
+            return Ok(());
+        }
+        active = update(run, &chunks, &settings, &maps, &before)?;
     }
     Ok(())
 }
@@ -248,7 +264,7 @@ fn update<D: Recurrence, B: Sweep<D>>(
 /// Whether the residuals have stopped falling.
 fn stagnates(residuals: &[f64]) -> bool {
     match residuals {
-        [.., before, last] => !(*last < 0.3 * before),
+        [.., before, last] => last.is_nan() || *last >= 0.3 * before,
         _ => false,
     }
 }

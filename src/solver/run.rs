@@ -75,11 +75,15 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
 }
 
 impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
-    /// The plain loop over every sequence.
+    /// The loop over every sequence; over many sequences in lanes.
     pub(super) fn in_order(&mut self) -> Result<()> {
         let blocks = blocks::partition(self.problem, self.problem.max_steps());
         let starts = self.initial_states(&blocks);
-        self.backend.run_in_order(self.problem, &mut self.trajectory, &blocks, &starts)?;
+        if blocks.len() >= self.backend.width() {
+            self.backend.roll(self.problem, &mut self.trajectory, &blocks, &starts, None)?;
+        } else {
+            self.backend.run_in_order(self.problem, &mut self.trajectory, &blocks, &starts)?;
+        }
         self.describe_blocks(&blocks);
         self.sweeps += 1;
         self.steps_done += self.problem.total_steps();

@@ -44,11 +44,14 @@ pub(crate) fn distance<R: Real>(a: &[R], b: &[R]) -> f64 {
     let mut largest = 0.0f64;
     for (&a, &b) in a.iter().zip(b) {
         if !a.same_bits(b) {
-            let difference = (a.to_f64() - b.to_f64()).abs();
-            if !(difference <= largest) {
-                largest = difference;
-            }
+            largest = larger(largest, (a.to_f64() - b.to_f64()).abs());
         }
     }
     largest
+}
+
+/// The larger of two residuals; a NaN is larger than any number.
+#[inline(always)]
+pub(crate) fn larger(a: f64, b: f64) -> f64 {
+    if a >= b || a.is_nan() { a } else { b }
 }

@@ -1,0 +1,9 @@
+//! What the examples and the benches share.
+
+// Each of them takes what it needs.
+#![allow(dead_code)]
+
+pub(crate) mod cli;
+pub(crate) mod data;
+pub(crate) mod machine;
+pub(crate) mod plain;

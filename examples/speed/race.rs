@@ -1,0 +1,64 @@
+//! Timing several ways to do one job, in turn, so that what else the machine does hits them alike.
+
+use crate::common::cli::Misuse;
+use std::time::{Duration, Instant};
+
+/// What one run did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    /// Time on the clock.
+    pub(crate) time: Duration,
+    /// Steps of the problem that it delivered.
+    pub(crate) steps: usize,
+    pub(crate) sweeps: usize,
+    pub(crate) work: f64,
+    /// The method that delivered, as the report names it.
+    pub(crate) method: String,
+    pub(crate) converged: bool,
+}
+
+impl Outcome {
+    pub(crate) fn ns_per_step(&self) -> f64 {
+        self.time.as_secs_f64() * 1e9 / self.steps.max(1) as f64
+    }
+}
+
+/// One way to do the job.
+pub(crate) type Runner<'r> = Box<dyn FnMut() -> Result<Outcome, Misuse> + 'r>;
+
+/// Runs each to warm up, then all in turn, at most `repeats` times and for about `share` in all.
+/// Returns each one's run of median time, and how many runs that is the median of.
+///
+/// # Errors
+/// Those of the runners.
+pub(crate) fn race(
+    runners: &mut [Runner<'_>],
+    repeats: usize,
+    share: Duration,
+) -> Result<(Vec<Outcome>, usize), Misuse> {
+    let started = Instant::now();
+    let mut runs: Vec<Vec<Outcome>> = Vec::new();
+    for runner in runners.iter_mut() {
+        runs.push(vec![runner()?]);
+    }
+    let round = started.elapsed();
+    let mut done = 0;
+    while done < repeats && started.elapsed() + round < share {
+        for (runner, runs) in runners.iter_mut().zip(&mut runs) {
+            runs.push(runner()?);
+        }
+        done += 1;
+    }
+    let medians = runs
+        .into_iter()
+        .map(|mut runs| {
+            // The first run warmed up: it counts only where it is the only one.
+            if runs.len() > 1 {
+                runs.remove(0);
+            }
+            runs.sort_by_key(|run| run.time);
+            runs.swap_remove(runs.len() / 2)
+        })
+        .collect();
+    Ok((medians, done.max(1)))
+}
