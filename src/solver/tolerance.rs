@@ -33,8 +33,9 @@ impl Tolerance {
     #[inline(always)]
     pub(crate) fn accepts<R: Real>(self, a: R, b: R) -> bool {
         let (a, b) = (a.to_f64(), b.to_f64());
-        let size = a.abs().max(b.abs());
-        (a - b).abs() <= self.atol + self.rtol * size || a.to_bits() == b.to_bits()
+        let (apart, size) = ((a - b).abs(), a.abs().max(b.abs()));
+        // Beside an infinity the bound is infinite too.
+        apart <= self.atol + self.rtol * size && apart.is_finite() || a.to_bits() == b.to_bits()
     }
 }
 
