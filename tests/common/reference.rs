@@ -103,8 +103,7 @@ fn residual_at<D: Dynamics>(
     for (x, f) in now.iter().zip(&after) {
         let (x, f) = (x.to_f64(), f.to_f64());
         let size = x.abs().max(f.abs());
-        let bound =
-            allowance.atol + allowance.rtol * size + rounding * size.max(allowance.scale);
+        let bound = allowance.atol + allowance.rtol * size + rounding * size.max(allowance.scale);
         let apart = apart(x, f);
         if apart > 0.0 {
             worst = worst.max(apart / bound.min(f64::MAX));

@@ -19,7 +19,8 @@ fn same_bits<D: Dynamics>(what: &str, dynamics: &D, batch: usize, steps: usize, 
         for block in [None, Some(7)] {
             // Sweeps that have not closed in show a difference best.
             let solver = with_block(&solver, block).max_sweeps(max_sweeps);
-            let [one, others @ ..] = pools.each_ref().map(|cpu| solver.solve(&problem, cpu).unwrap());
+            let [one, others @ ..] =
+                pools.each_ref().map(|cpu| solver.solve(&problem, cpu).unwrap());
             for (other, threads) in others.iter().zip([2, 5]) {
                 let what = format!("{what}, {}, block {block:?}, {threads} threads", solver.method);
                 assert_eq!(one.report().history, other.report().history, "{what}");

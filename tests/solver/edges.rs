@@ -127,7 +127,9 @@ fn strided_views() {
     let guesses = Array3::from_shape_vec((3, steps, batch), noise.vec(3 * steps * batch, 1.0));
     let guesses = guesses.unwrap();
     let guess = guesses.view().reversed_axes();
-    assert!(!inputs.is_standard_layout() && !x0.is_standard_layout() && !guess.is_standard_layout());
+    assert!(
+        !inputs.is_standard_layout() && !x0.is_standard_layout() && !guess.is_standard_layout()
+    );
     let copy = |view: ndarray::ArrayView3<'_, f64>| view.as_standard_layout().into_owned();
     let (inputs_copy, guess_copy) = (copy(inputs), copy(guess));
     let x0_copy = x0.as_standard_layout().into_owned();

@@ -22,7 +22,11 @@ impl<R: Real> Check<R> for EveryMethod {
         };
         for solver in methods() {
             for &block in blocks {
-                let solver = with_block(&solver, block);
+                let mut solver = with_block(&solver, block);
+                if case.name == "gru_difficult" {
+                    // Large weights multiply a residual by ten and more.
+                    solver = solver.tolerance(0.0, R::EPSILON.to_f64());
+                }
                 for cpu in &self.pools {
                     let solution = solver.solve(&problem, cpu).unwrap();
                     let what = format!(

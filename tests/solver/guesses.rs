@@ -157,7 +157,11 @@ fn an_observer_stops_the_iteration() {
     for solver in methods() {
         for last in [1, 3] {
             let solver = with_block(&solver, Some(8)).observe(move |progress| {
-                if progress.sweep == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if progress.sweep == last {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             });
             let solution = solver.solve(&problem, &Cpu::new()).unwrap();
             let what = format!("{}, stopped after {last}", solver.method);

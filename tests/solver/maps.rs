@@ -116,9 +116,11 @@ impl<R: Real> Dynamics for Map<R> {
                 next[1] = next[4] * half;
             }
             Kind::Scales => {
-                next[0] = x[0] * half + (x[1] * S::from_f64(1e3)).tanh() * S::from_f64(1e5)
+                next[0] = x[0] * half
+                    + (x[1] * S::from_f64(1e3)).tanh() * S::from_f64(1e5)
                     + u[0] * S::from_f64(1e6);
-                next[1] = x[1] * S::from_f64(0.3) + (x[0] * S::from_f64(1e-6)).sin() * S::from_f64(1e-3);
+                next[1] =
+                    x[1] * S::from_f64(0.3) + (x[0] * S::from_f64(1e-6)).sin() * S::from_f64(1e-3);
             }
             Kind::Steep => next[0] = (x[0] - S::from_f64(0.1)).max(zero).sqrt() + u[0],
         }
@@ -134,7 +136,8 @@ impl Noise {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
     pub(crate) fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     }
     pub(crate) fn vec<R: Real>(&mut self, len: usize, scale: f64) -> Vec<R> {

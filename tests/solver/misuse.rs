@@ -22,8 +22,7 @@ fn shapes() {
     let new = |n, m| message(Problem::new(&map, vector(n).view(), matrix(9, m).view()));
     assert_eq!(new(3, 1), "x0: expected shape [n = 2], got [3]");
     assert_eq!(new(2, 2), "inputs: expected shape [T, m = 1] for each sequence, got [9, 2]");
-    let batch =
-        |b, n, m| message(Problem::batch(&map, matrix(b, n).view(), cube(4, 9, m).view()));
+    let batch = |b, n, m| message(Problem::batch(&map, matrix(b, n).view(), cube(4, 9, m).view()));
     assert_eq!(batch(3, 2, 1), "x0: expected shape [B = 4, n = 2], got [3, 2]");
     assert_eq!(batch(4, 1, 1), "x0: expected shape [B = 4, n = 2], got [4, 1]");
     assert!(batch(4, 2, 3).starts_with("inputs: expected shape "), "{}", batch(4, 2, 3));

@@ -36,7 +36,8 @@ fn setting() -> impl Strategy<Value = Setting> {
         4 => prop::sample::select(vec![1, 2, 7, 15, 16, 17, 32, 50, 100, 1000]).prop_map(Some),
     ];
     let damping = prop_oneof![3 => Just(0.0), 1 => 0.0..=1.0];
-    let guess = prop_oneof![3 => Just(None), 1 => prop::sample::select(vec![1.0, 100.0]).prop_map(Some)];
+    let guess =
+        prop_oneof![3 => Just(None), 1 => prop::sample::select(vec![1.0, 100.0]).prop_map(Some)];
     let lengths = prop_oneof![
         3 => prop::collection::vec(length(), 1..=1),
         2 => prop::collection::vec(length(), 0..6),

@@ -39,7 +39,8 @@ fn describe<D: Dynamics>(
     for (name, solver) in solvers {
         let solution = solver.max_sweeps(12).solve(&problem, cpu).unwrap();
         let report = solution.report();
-        let chosen = if name == "auto" { format!(" chose {}", report.method) } else { String::new() };
+        let chosen =
+            if name == "auto" { format!(" chose {}", report.method) } else { String::new() };
         write!(
             text,
             "    {name}{chosen}: {:?}, {} blocks of {}, {} sweeps, work {:.2};",
@@ -80,7 +81,10 @@ fn sweeps_and_residuals_are_as_before() {
     }
     let before = std::fs::read_to_string(&path).unwrap_or_default();
     for (before, now) in before.lines().zip(text.lines()) {
-        assert_eq!(before, now, "if it is meant to be so: UPDATE_SNAPSHOTS=1 cargo test --test solver");
+        assert_eq!(
+            before, now,
+            "if it is meant to be so: UPDATE_SNAPSHOTS=1 cargo test --test solver"
+        );
     }
     assert_eq!(before.lines().count(), text.lines().count());
 }
