@@ -92,7 +92,11 @@ impl<R: Real, I: Isa> Walk<'_, '_, R, I> {
             if self.results.is_some() {
                 *end = self.carry.value(i).lane(lane);
             }
-            *end += self.carry.offset(i).lane(lane) * factor;
+            let moved = *end + self.carry.offset(i).lane(lane) * factor;
+            // A slope that is not finite predicts nothing: what was rolled is left.
+            if moved.is_finite() {
+                *end = moved;
+            }
         }
         let entries = self.maps.len() / self.lanes.len();
         self.carry.write_map(lane, factor, &mut self.maps[lane * entries..(lane + 1) * entries]);
@@ -155,7 +159,9 @@ impl<R: Real, I: Isa> Kernel for Walk<'_, '_, R, I> {
                         self.end(lane, factor, &check);
                     }
                 }
-                check.commit();
+                if border {
+                    check.commit();
+                }
                 if border && after < longest {
                     self.carry.scale(factor);
                     for i in 0..n {

@@ -218,10 +218,14 @@ impl<D: Dynamics> Sweep<D> for Cpu {
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
         let (batch, max_steps, n) =
             (problem.batch_size(), problem.max_steps(), problem.state_dim());
-        let states = match problem.guess() {
+        let mut states: Vec<_> = match problem.guess() {
             Some(guess) => guess.iter().copied().collect(),
             None => vec![D::Real::default(); batch * max_steps * n],
         };
+        for b in 0..batch {
+            states[(b * max_steps + problem.steps(b)) * n..(b + 1) * max_steps * n]
+                .fill(D::Real::default());
+        }
         Ok(CpuTrajectory { states, batch, max_steps, n })
     }
 

@@ -62,8 +62,10 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
                     let target = &mut block.states[t * n..(t + steps) * n];
                     let (earlier, last) = target.split_at((steps - 1) * n);
                     let new = &states[steps * n..];
-                    let met =
-                        self.merge.and_then(|tolerance| met(new, lane, last, &sizes, tolerance));
+                    // At the end nothing is left to save, and a state that was kept there would be
+                    // held against the next block's start a second time.
+                    let merge = self.merge.filter(|_| alive[lane]);
+                    let met = merge.and_then(|tolerance| met(new, lane, last, &sizes, tolerance));
                     rows[lane] = match met {
                         Some(residual) => {
                             self.rolled[lane].residual = residual;

@@ -26,7 +26,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     let blocks = partition(run.problem, len);
     run.describe_blocks(&blocks);
     run.method = Method::Sweeps(Linearization::Zero);
-    let limit = run.settings.max_sweeps.unwrap_or(blocks.len());
+    let limit = run.sweep_limit(len);
     // What each block was last rolled from.
     let mut starts = run.guessed_starts(&blocks)?;
     let mut active: Vec<usize> = (0..blocks.len()).collect();

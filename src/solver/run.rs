@@ -100,6 +100,11 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         blocks::length_for(self.problem, groups, width)
     }
 
+    /// Sweeps allowed: by default those after which every sequence in blocks of `len` steps is exact.
+    pub(super) fn sweep_limit(&self, len: usize) -> usize {
+        self.settings.max_sweeps.unwrap_or(self.problem.max_steps().div_ceil(len))
+    }
+
     /// For each block the initial state of its sequence.
     pub(super) fn initial_states(&self, blocks: &[Block]) -> Vec<D::Real> {
         let initial = self.problem.initial_state();
