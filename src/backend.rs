@@ -92,6 +92,18 @@ pub trait Sweep<D: Recurrence>: Backend {
         states: &mut [D::Real],
     ) -> Result<()>;
 
+    /// Writes the size of each component before each block to `sizes` `[blocks, n]`: its largest magnitude
+    /// over the last [`Tolerance::SIZE_STEPS`] steps.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn read_sizes(
+        &self,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        sizes: &mut [D::Real],
+    ) -> Result<()>;
+
     /// Stores `states` `[blocks, n]` as the state before each block, but for those at a sequence's start.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::dynamics::{Dynamics, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, first_non_finite};
 use crate::scalar::dispatch::{Kernel, dispatch};
-use crate::scalar::{InstructionSet, Real};
+use crate::scalar::{InstructionSet, Real, Scalar};
 use crate::scan::ScanOp;
 use crate::solver::{Linearization, Tolerance};
 use group::{Group, lanes};
@@ -218,10 +218,14 @@ impl<D: Dynamics> Sweep<D> for Cpu {
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
         let (batch, max_steps, n) =
             (problem.batch_size(), problem.max_steps(), problem.state_dim());
-        let states = match problem.guess() {
+        let mut states: Vec<_> = match problem.guess() {
             Some(guess) => guess.iter().copied().collect(),
             None => vec![D::Real::default(); batch * max_steps * n],
         };
+        for b in 0..batch {
+            states[(b * max_steps + problem.steps(b)) * n..(b + 1) * max_steps * n]
+                .fill(D::Real::default());
+        }
         Ok(CpuTrajectory { states, batch, max_steps, n })
     }
 
@@ -240,6 +244,26 @@ impl<D: Dynamics> Sweep<D> for Cpu {
                     for (state, &initial) in state.iter_mut().zip(initial.row(block.batch)) {
                         *state = initial;
                     }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_sizes(
+        &self,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        sizes: &mut [D::Real],
+    ) -> Result<()> {
+        let n = trajectory.n;
+        for (block, sizes) in blocks.iter().zip(sizes.chunks_exact_mut(n)) {
+            sizes.fill(D::Real::default());
+            let end = (block.batch * trajectory.max_steps + block.start) * n;
+            let steps = block.start.min(Tolerance::SIZE_STEPS);
+            for state in trajectory.states[end - steps * n..end].chunks_exact(n) {
+                for (size, &x) in sizes.iter_mut().zip(state) {
+                    *size = Scalar::max(*size, Scalar::abs(x));
                 }
             }
         }

@@ -6,8 +6,8 @@ use super::tile;
 use crate::backend::{Probe, Rolled};
 use crate::dynamics::Dynamics;
 use crate::problem::Problem;
-use crate::scalar::InstructionSet;
 use crate::scalar::dispatch::dispatch;
+use crate::scalar::{InstructionSet, Scalar};
 use crate::solver::{Tolerance, distance};
 
 /// Steps that one trajectory of a pair runs ahead of the window, so that the pair starts from two states that
@@ -65,7 +65,7 @@ pub(super) fn probe<D: Dynamics>(
         let now = tile::STEPS.min(steps - probe.steps);
         pilot.advance(AHEAD + probe.steps, now);
         probe.steps += now;
-        if pilot.merged(tolerance) {
+        if pilot.merged(now, tolerance) {
             probe.merged_after = Some(probe.steps);
             break;
         }
@@ -147,13 +147,22 @@ impl<D: Dynamics> Pilot<'_, '_, D> {
         self.states.chunks_exact(2 * n).map(|pair| distance(&pair[..n], &pair[n..])).collect()
     }
 
-    /// Whether all pairs have met.
-    fn merged(&self, tolerance: Tolerance) -> bool {
+    /// Whether all pairs have met, after a tile of `steps` steps.
+    fn merged(&self, steps: usize, tolerance: Tolerance) -> bool {
         let n = self.n();
-        self.states.chunks_exact(2 * n).all(|pair| {
-            let (a, b) = pair.split_at(n);
-            a.iter().zip(b).all(|(&a, &b)| tolerance.accepts(a, b))
-        })
+        let mut sizes = vec![D::Real::default(); n];
+        self.states.chunks_exact(2 * n).zip(self.tile.chunks_exact(2 * tile::STEPS * n)).all(
+            |(pair, tile)| {
+                sizes.fill(D::Real::default());
+                for state in tile[..steps * n].chunks_exact(n) {
+                    for (size, &x) in sizes.iter_mut().zip(state) {
+                        *size = Scalar::max(*size, Scalar::abs(x));
+                    }
+                }
+                let (a, b) = pair.split_at(n);
+                tolerance.accepts_state(a, b, &sizes)
+            },
+        )
     }
 }
 

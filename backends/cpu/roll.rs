@@ -35,6 +35,7 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
             }
         }
         let longest = self.lanes.iter().map(|lane| lane.len).max().unwrap_or(0);
+        let mut sizes = vec![zero; n];
         let mut alive: Vec<bool> = vec![true; self.lanes.len()];
         for t in (0..longest).step_by(tile::STEPS) {
             let steps = tile::STEPS.min(longest - t);
@@ -42,6 +43,14 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
             for k in 0..steps {
                 let (before, after) = states.split_at_mut((k + 1) * n);
                 dynamics.step(params, &before[k * n..], &inputs[k * m..(k + 1) * m], after);
+            }
+            if self.merge.is_some() {
+                sizes.fill(zero);
+                for k in 1..=steps {
+                    for i in 0..n {
+                        sizes[i] = sizes[i].max(states[k * n + i].abs());
+                    }
+                }
             }
             let count = self.lanes.len();
             let mut rows: [&mut [D::Real]; tile::MOST_LANES] = std::array::from_fn(|_| &mut [][..]);
@@ -53,7 +62,10 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
                     let target = &mut block.states[t * n..(t + steps) * n];
                     let (earlier, last) = target.split_at((steps - 1) * n);
                     let new = &states[steps * n..];
-                    let met = self.merge.and_then(|tolerance| met(new, lane, last, tolerance));
+                    // At the end nothing is left to save, and a state that was kept there would be
+                    // held against the next block's start a second time.
+                    let merge = self.merge.filter(|_| alive[lane]);
+                    let met = merge.and_then(|tolerance| met(new, lane, last, &sizes, tolerance));
                     rows[lane] = match met {
                         Some(residual) => {
                             self.rolled[lane].residual = residual;
@@ -81,12 +93,13 @@ fn met<R: Real, I: Isa, const K: usize>(
     new: &[Lanes<R, I, K>],
     lane: usize,
     stored: &[R],
+    sizes: &[Lanes<R, I, K>],
     tolerance: Tolerance,
 ) -> Option<f64> {
     let mut largest = 0.0f64;
-    for (new, &stored) in new.iter().zip(stored) {
-        let new = new.lane(lane);
-        if !tolerance.accepts(new, stored) {
+    for (i, &stored) in stored.iter().enumerate() {
+        let new = new[i].lane(lane);
+        if !tolerance.accepts(new, stored, sizes[i].lane(lane)) {
             return None;
         }
         largest = largest.max(distance(&[new], &[stored]));

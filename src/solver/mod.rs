@@ -234,6 +234,9 @@ impl Solver {
         if self.block == Some(0) {
             return Err(Error::setting("block", "at least 1 step", 0));
         }
+        if self.max_sweeps == Some(0) {
+            return Err(Error::setting("max_sweeps", "at least 1 sweep", 0));
+        }
         if !(0.0..=1.0).contains(&self.damping) {
             return Err(Error::setting("damping", "a number from 0 to 1", self.damping));
         }

@@ -47,18 +47,21 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     let blocks = partition(run.problem, block.unwrap_or(chunk_len));
     run.describe_blocks(&blocks);
     run.method = Method::Sweeps(linearization);
-    let limit = run.settings.max_sweeps.unwrap_or(blocks.len());
     let settings = LinearizeSettings {
         block: block.unwrap_or(chunk_len),
         linearization,
         factor: 1.0 - run.settings.damping,
         tolerance: run.tolerance,
     };
+    let limit = run.sweep_limit(settings.block);
     if run.problem.guess().is_none() {
         let starts = run.initial_states(&chunks);
         let rolled = run.backend.roll(run.problem, &mut run.trajectory, &chunks, &starts, None)?;
         run.steps_done += rolled.iter().map(|chunk| chunk.steps).sum::<usize>();
     }
+    let blocks_in = |chunks: &[Block]| -> usize {
+        chunks.iter().map(|chunk| chunk.len.div_ceil(settings.block)).sum()
+    };
     let mut maps = Maps::new(run, linearization, &settings, chunks.len());
     let mut results = vec![Linearized::default(); chunks.len()];
     let mut active: Vec<usize> = (0..chunks.len()).collect();
@@ -86,15 +89,16 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             maps.maps[i * maps.entries..(i + 1) * maps.entries]
                 .copy_from_slice(&matrices[k * maps.entries..(k + 1) * maps.entries]);
         }
-        let residual = results.iter().fold(0.0, |largest, chunk| larger(largest, chunk.residual));
+        let residual = largest_residual(&results);
         run.residual = residual;
         let unsettled = first_unsettled(&chunks, &results);
         let record = SweepRecord {
-            active: active.len(),
+            active: blocks_in(&chosen),
             residual,
             steps: chosen.iter().map(|chunk| chunk.len).sum(),
         };
-        let converged = chunks.len() - unsettled.iter().map(|range| range.len()).sum::<usize>();
+        let left: usize = unsettled.iter().map(|range| blocks_in(&chunks[range.clone()])).sum();
+        let converged = blocks.len() - left;
         let flow = run.record(record, converged);
         if unsettled.is_empty() {
             return Ok(());
@@ -107,7 +111,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         residuals.push(residual);
         if fall_back && (run.sweeps == limit || stagnates(&residuals)) {
             run.reason.push_str("; Newton did not close in, the rest ran in order");
-            return rest_in_order(run, &chunks, &unsettled);
+            return rest_in_order(run, &chunks, &unsettled, &mut results);
         }
         if run.sweeps == limit {
             run.give_up(left(), Termination::SweepLimit);
@@ -120,14 +124,10 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             .cloned()
             .collect();
         if !lost.is_empty() {
-            rest_in_order(run, &chunks, &lost)?;
-            for range in lost {
-                results[range].fill(Linearized { residual: 0.0, converged: true });
-            }
+            rest_in_order(run, &chunks, &lost, &mut results)?;
         }
         before = first_unsettled(&chunks, &results);
         if before.is_empty() {
-            run.residual = 0.0;
             return Ok(());
         }
         active = update(run, &chunks, &settings, &maps, &before)?;
@@ -261,6 +261,10 @@ fn update<D: Recurrence, B: Sweep<D>>(
     Ok(moved)
 }
 
+fn largest_residual(results: &[Linearized]) -> f64 {
+    results.iter().fold(0.0, |largest, chunk| larger(largest, chunk.residual))
+}
+
 /// Whether the residuals have stopped falling.
 fn stagnates(residuals: &[f64]) -> bool {
     match residuals {
@@ -274,8 +278,11 @@ fn rest_in_order<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     chunks: &[Block],
     unsettled: &[std::ops::Range<usize>],
+    results: &mut [Linearized],
 ) -> Result<()> {
-    debug_assert!(unsettled.iter().all(|range| !follows(chunks, range.end)));
+    debug_assert!(
+        unsettled.iter().all(|range| { range.end == chunks.len() || !follows(chunks, range.end) })
+    );
     let rest: Vec<Block> = unsettled
         .iter()
         .map(|range| {
@@ -286,6 +293,9 @@ fn rest_in_order<D: Recurrence, B: Sweep<D>>(
     let starts = run.stored_starts(&rest)?;
     run.steps_done += rest.iter().map(|block| block.len).sum::<usize>();
     // What was accepted before the rest stands; the rest itself has no residual.
-    run.residual = 0.0;
+    for range in unsettled {
+        results[range.clone()].fill(Linearized { residual: 0.0, converged: true });
+    }
+    run.residual = largest_residual(results);
     run.backend.run_in_order(run.problem, &mut run.trajectory, &rest, &starts)
 }

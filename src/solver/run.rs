@@ -100,6 +100,11 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         blocks::length_for(self.problem, groups, width)
     }
 
+    /// Sweeps allowed: by default those after which every sequence in blocks of `len` steps is exact.
+    pub(super) fn sweep_limit(&self, len: usize) -> usize {
+        self.settings.max_sweeps.unwrap_or(self.problem.max_steps().div_ceil(len))
+    }
+
     /// For each block the initial state of its sequence.
     pub(super) fn initial_states(&self, blocks: &[Block]) -> Vec<D::Real> {
         let initial = self.problem.initial_state();
@@ -122,6 +127,24 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         let mut starts = vec![zero; blocks.len() * self.problem.state_dim()];
         self.backend.read_starts(self.problem, &self.trajectory, blocks, &mut starts)?;
         Ok(starts)
+    }
+
+    /// Whether the state stored before each block is, to the tolerance, the one in `starts` that the block was
+    /// started from.
+    pub(super) fn fits(
+        &self,
+        blocks: &[Block],
+        starts: &[D::Real],
+        stored: &[D::Real],
+    ) -> Result<Vec<bool>> {
+        let n = self.problem.state_dim();
+        let mut sizes = vec![D::Real::default(); blocks.len() * n];
+        self.backend.read_sizes(&self.trajectory, blocks, &mut sizes)?;
+        Ok(starts
+            .chunks_exact(n)
+            .zip(stored.chunks_exact(n).zip(sizes.chunks_exact(n)))
+            .map(|(start, (stored, sizes))| self.tolerance.accepts_state(start, stored, sizes))
+            .collect())
     }
 
     /// Notes the blocks for the report.

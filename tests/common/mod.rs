@@ -1,3 +1,6 @@
 //! What several tests need.
 
+#[allow(dead_code, reason = "a test reads what it checks")]
 pub(crate) mod golden;
+#[allow(dead_code, reason = "a test reads what it checks")]
+pub(crate) mod reference;

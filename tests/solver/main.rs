@@ -1,0 +1,16 @@
+//! Every method of the solver against the plain loop.
+//!
+//! One program, since the kernels of a recurrence are compiled for each program that solves it.
+
+mod adversarial;
+mod bits;
+#[path = "../common/mod.rs"]
+mod common;
+mod conformance;
+mod edges;
+mod golden;
+mod guesses;
+mod maps;
+mod misuse;
+mod properties;
+mod snapshots;
