@@ -47,12 +47,18 @@ pub mod cells;
 pub mod convert;
 mod dynamics;
 mod error;
+pub mod guide;
 mod problem;
 mod report;
 pub mod scalar;
 pub mod scan;
 mod solution;
 mod solver;
+
+/// The README's programs, as doctests.
+#[cfg(all(doctest, feature = "cpu"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use backend::Backend;
 #[cfg(feature = "cpu")]

@@ -150,10 +150,10 @@ fn states<R: Real>(panel: &Panel<'_>, comparison: &Comparison<R>) -> Result<(), 
         .label_style((FONT, 13))
         .axis_desc_style((FONT, 14))
         .draw()?;
-    for i in 0..components {
+    for (i, color) in COLORS.iter().enumerate().take(components) {
         let points =
             (0..shown).map(|t| ((t + 1) as f64, value(t, i))).filter(|point| point.1.is_finite());
-        chart.draw_series(LineSeries::new(points, COLORS[i].stroke_width(1)))?;
+        chart.draw_series(LineSeries::new(points, color.stroke_width(1)))?;
     }
     Ok(())
 }

@@ -92,12 +92,12 @@ fn retry<A>(
 
 fn read_as<T: ReadableElement>(path: &Path) -> Result<Array2<T>, ReadNpyError> {
     let array: ndarray::ArrayD<T> = ndarray_npy::read_npy(path)?;
-    let axes = Some(array.ndim());
-    match array.ndim() {
+    let axes = array.ndim();
+    match axes {
         1 => array.into_dimensionality::<Ix1>().map(|array| array.insert_axis(Axis(1))),
         _ => array.into_dimensionality::<Ix2>(),
     }
-    .map_err(|_| ReadNpyError::WrongNdim(Some(2), axes.unwrap_or(0)))
+    .map_err(|_| ReadNpyError::WrongNdim(Some(2), axes))
 }
 
 /// The rows that the options ask for, its columns brought to mean 0 and standard deviation 1 unless

@@ -1,0 +1,7 @@
+//! Pages of the manual.
+
+#[doc = include_str!("../docs/writing-a-step.md")]
+pub mod writing_a_step {}
+
+#[doc = include_str!("../docs/methods.md")]
+pub mod methods {}
