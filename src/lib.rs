@@ -47,6 +47,8 @@ pub mod cells;
 pub mod convert;
 mod dynamics;
 mod error;
+#[cfg(doctest)]
+mod misuse;
 mod problem;
 mod report;
 pub mod scalar;
