@@ -8,6 +8,7 @@ use crate::backend::{LinearizeSettings, Linearized};
 use crate::dynamics::{Dynamics, Structure};
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Isa, Lanes, Real, Scalar};
+use crate::solver::Tolerance;
 
 /// How a chunk's derivative is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,9 @@ impl<R: Real, I: Isa> Kernel for Walk<'_, '_, R, I> {
         let mut inputs = vec![zero; tile::STEPS * m];
         let mut stored = vec![zero; tile::STEPS * n];
         let mut states = vec![zero; tile::STEPS * n];
+        // A component's size: its largest magnitude lately, forgotten at the pace of a window.
+        let forgotten = R::from_f64(1.0 - 1.0 / Tolerance::SIZE_STEPS as f64);
+        let mut sizes = vec![zero; n];
         let mut check = Check::<R, I>::new(self.settings);
         for i in 0..n {
             let mut start = zero;
@@ -133,7 +137,12 @@ impl<R: Real, I: Isa> Kernel for Walk<'_, '_, R, I> {
             for k in 0..steps {
                 self.carry.step(&inputs[k * m..(k + 1) * m]);
                 for i in 0..n {
-                    states[k * n + i] = self.carry.value(i);
+                    let value = self.carry.value(i);
+                    states[k * n + i] = value;
+                    // An infinity lately says nothing about the size now.
+                    let magnitude = value.abs();
+                    let finite = magnitude.select(Lanes::from_f64(f64::MAX), magnitude, zero);
+                    sizes[i] = finite.max(sizes[i] * forgotten);
                 }
                 let after = t + k + 1;
                 let border = after % block == 0;
@@ -143,7 +152,7 @@ impl<R: Real, I: Isa> Kernel for Walk<'_, '_, R, I> {
                 }
                 check.begin();
                 for i in 0..n {
-                    check.compare(states[k * n + i], stored[k * n + i]);
+                    check.compare(states[k * n + i], stored[k * n + i], sizes[i]);
                 }
                 for lane in 0..self.lanes.len() {
                     if self.lanes[lane].len == after {
@@ -204,11 +213,11 @@ impl<R: Real, I: Isa> Check<R, I> {
     }
 
     #[inline(always)]
-    fn compare(&mut self, new: Vector<R, I>, old: Vector<R, I>) {
+    fn compare(&mut self, new: Vector<R, I>, old: Vector<R, I>, size: Vector<R, I>) {
         let [largest, tainted, beyond] = &mut self.now;
         let zero = Lanes::from_f64(0.0);
         let difference = (new - old).abs();
-        let bound = new.abs().max(old.abs()) * self.rtol + self.atol;
+        let bound = size.max(old.abs()) * self.rtol + self.atol;
         *largest = largest.max(difference);
         *tainted += difference * zero;
         // Written so that a NaN is beyond.

@@ -14,12 +14,13 @@ mod roll;
 mod scan;
 mod tile;
 
-use crate::backend::{Backend, Block, LinearizeSettings, Linearized, Probe, Rolled, Sweep};
+use crate::backend::{Backend, Block, Cost, LinearizeSettings, Linearized, Probe, Rolled, Sweep};
 use crate::dynamics::{Dynamics, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, first_non_finite};
+use crate::scalar::count::{Count, Operations, operations};
 use crate::scalar::dispatch::{Kernel, dispatch};
-use crate::scalar::{InstructionSet, Real};
+use crate::scalar::{InstructionSet, Parameter, Real, Scalar};
 use crate::scan::ScanOp;
 use crate::solver::{Linearization, Tolerance};
 use group::{Group, lanes};
@@ -215,6 +216,27 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         problem.dynamics().structure()
     }
 
+    fn cost(&self, problem: &Problem<'_, D>) -> Cost {
+        let (dynamics, params) = (problem.dynamics(), Parameter::from_slice(problem.params()));
+        let (n, m) = (Dynamics::state_dim(dynamics), Dynamics::input_dim(dynamics));
+        let zero = Count::<D::Real>::at(0);
+        let mut next = vec![zero; n + dynamics.scratch_dim()];
+        let Operations { vector, single } =
+            operations(|| dynamics.step(params, &vec![zero; n], &vec![zero; m], &mut next));
+        let chain = next[..n].iter().map(|x| x.ready).max().unwrap_or(0);
+        // Cycles, calibrated on Zen 4: instructions a cycle, of 512 bits or fewer; loads and stores
+        // with their share of the transposition; what each tile of a pilot costs besides.
+        let rate = if self.instruction_set == InstructionSet::Avx512 { 1.3 } else { 2.0 };
+        let lanes = Sweep::<D>::width(self) as f64;
+        let (vector, single, moves) = (vector as f64, single as f64, (n + m) as f64);
+        let group = 2.0 * vector / rate + single * lanes;
+        Cost {
+            in_order: f64::from(chain).max((vector + single) / 3.0) + moves,
+            in_blocks: group / lanes + 0.5 * moves * size_of::<D::Real>() as f64 + 2.0,
+            pilot: f64::from(chain).max(group) + moves * lanes + 100.0,
+        }
+    }
+
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
         let (batch, max_steps, n) =
             (problem.batch_size(), problem.max_steps(), problem.state_dim());
@@ -244,6 +266,26 @@ impl<D: Dynamics> Sweep<D> for Cpu {
                     for (state, &initial) in state.iter_mut().zip(initial.row(block.batch)) {
                         *state = initial;
                     }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_sizes(
+        &self,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        sizes: &mut [D::Real],
+    ) -> Result<()> {
+        let n = trajectory.n;
+        for (block, sizes) in blocks.iter().zip(sizes.chunks_exact_mut(n)) {
+            sizes.fill(D::Real::default());
+            let end = (block.batch * trajectory.max_steps + block.start) * n;
+            let steps = block.start.min(Tolerance::SIZE_STEPS);
+            for state in trajectory.states[end - steps * n..end].chunks_exact(n) {
+                for (size, &x) in sizes.iter_mut().zip(state) {
+                    *size = Scalar::max(*size, Scalar::abs(x));
                 }
             }
         }

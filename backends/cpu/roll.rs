@@ -5,6 +5,7 @@ use super::tile;
 use crate::backend::Rolled;
 use crate::dynamics::Dynamics;
 use crate::scalar::dispatch::Kernel;
+use crate::scalar::vector::prefetch;
 use crate::scalar::{Isa, Lanes, Parameter, Real, Scalar};
 use crate::solver::{Tolerance, distance};
 
@@ -35,13 +36,27 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
             }
         }
         let longest = self.lanes.iter().map(|lane| lane.len).max().unwrap_or(0);
+        let mut sizes = vec![zero; n];
         let mut alive: Vec<bool> = vec![true; self.lanes.len()];
         for t in (0..longest).step_by(tile::STEPS) {
             let steps = tile::STEPS.min(longest - t);
             tile::gather(self.lanes.iter().map(|lane| lane.inputs_at(t, steps, m)), &mut inputs);
+            // The lanes are too many streams for the hardware to look ahead of.
+            for lane in &*self.lanes {
+                prefetch(lane.inputs_at(t + tile::STEPS, tile::STEPS, m));
+                prefetch(lane.states_at(t + tile::STEPS, tile::STEPS, n));
+            }
             for k in 0..steps {
                 let (before, after) = states.split_at_mut((k + 1) * n);
                 dynamics.step(params, &before[k * n..], &inputs[k * m..(k + 1) * m], after);
+            }
+            if self.merge.is_some() {
+                sizes.fill(zero);
+                for k in 1..=steps {
+                    for i in 0..n {
+                        sizes[i] = sizes[i].max(states[k * n + i].abs());
+                    }
+                }
             }
             let count = self.lanes.len();
             let mut rows: [&mut [D::Real]; tile::MOST_LANES] = std::array::from_fn(|_| &mut [][..]);
@@ -56,7 +71,7 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
                     // At the end nothing is left to save, and a state that was kept there would be
                     // held against the next block's start a second time.
                     let merge = self.merge.filter(|_| alive[lane]);
-                    let met = merge.and_then(|tolerance| met(new, lane, last, tolerance));
+                    let met = merge.and_then(|tolerance| met(new, lane, last, &sizes, tolerance));
                     rows[lane] = match met {
                         Some(residual) => {
                             self.rolled[lane].residual = residual;
@@ -84,12 +99,13 @@ fn met<R: Real, I: Isa, const K: usize>(
     new: &[Lanes<R, I, K>],
     lane: usize,
     stored: &[R],
+    sizes: &[Lanes<R, I, K>],
     tolerance: Tolerance,
 ) -> Option<f64> {
     let mut largest = 0.0f64;
-    for (new, &stored) in new.iter().zip(stored) {
-        let new = new.lane(lane);
-        if !tolerance.accepts(new, stored) {
+    for (i, &stored) in stored.iter().enumerate() {
+        let new = new[i].lane(lane);
+        if !tolerance.accepts(new, stored, sizes[i].lane(lane)) {
             return None;
         }
         largest = largest.max(distance(&[new], &[stored]));

@@ -41,7 +41,8 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
 
         let ends = run.stored_starts(&blocks)?;
         let rolled_blocks = active.len();
-        active = moved(run, &blocks, &starts, &ends);
+        let fits = run.fits(&blocks, &starts, &ends)?;
+        active = (0..blocks.len()).filter(|&i| follows(&blocks, i) && !fits[i]).collect();
         let residual = largest_distance(&active, &starts, &ends, n);
         let record = SweepRecord {
             active: rolled_blocks,
@@ -84,22 +85,6 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     Ok(())
 }
 
-/// The blocks whose start is not the end of the block before them, to the tolerance.
-fn moved<D: Recurrence, B: Sweep<D>>(
-    run: &Run<'_, '_, D, B>,
-    blocks: &[Block],
-    starts: &[D::Real],
-    ends: &[D::Real],
-) -> Vec<usize> {
-    let n = run.problem.state_dim();
-    (0..blocks.len())
-        .filter(|&i| {
-            follows(blocks, i)
-                && !(i * n..(i + 1) * n).all(|e| run.tolerance.accepts(starts[e], ends[e]))
-        })
-        .collect()
-}
-
 /// Runs in order what is left: each sequence from its first unsettled block until a block ends where the
 /// next one started, then from the next unsettled one.
 fn run_rest_in_order<D: Recurrence, B: Sweep<D>>(
@@ -139,9 +124,10 @@ fn run_rest_in_order<D: Recurrence, B: Sweep<D>>(
             .collect();
         let successors: Vec<Block> = after.iter().map(|&i| blocks[i]).collect();
         let ends = run.stored_starts(&successors)?;
-        for (&i, ends) in after.iter().zip(ends.chunks(n)) {
-            let start = &starts[i * n..(i + 1) * n];
-            waiting[i] = !start.iter().zip(ends).all(|(&s, &e)| run.tolerance.accepts(s, e));
+        let (_, after_starts) = gather(&after, blocks, starts, n);
+        let fits = run.fits(&successors, &after_starts, &ends)?;
+        for (&i, fits) in after.iter().zip(fits) {
+            waiting[i] = !fits;
         }
         front =
             front.iter().filter_map(|&i| next_waiting(&waiting, i + 1, blocks[i].batch)).collect();

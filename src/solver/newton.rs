@@ -9,7 +9,7 @@
 //!
 //! in three stages: each chunk composes the maps of its blocks (in parallel), the maps of the
 //! chunks are applied one after the other, and each chunk hands the change on through its blocks
-//! (in parallel; nothing to do where a chunk is one block). Method 1 of METHODS: reduce, scan, replay.
+//! (in parallel; nothing to do where a chunk is one block). This is reduce, scan, replay.
 
 use super::blocks::{follows, groups_for, length_for, partition};
 use super::run::Run;

@@ -129,6 +129,24 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         Ok(starts)
     }
 
+    /// Whether the state stored before each block is, to the tolerance, the one in `starts` that the block was
+    /// started from.
+    pub(super) fn fits(
+        &self,
+        blocks: &[Block],
+        starts: &[D::Real],
+        stored: &[D::Real],
+    ) -> Result<Vec<bool>> {
+        let n = self.problem.state_dim();
+        let mut sizes = vec![D::Real::default(); blocks.len() * n];
+        self.backend.read_sizes(&self.trajectory, blocks, &mut sizes)?;
+        Ok(starts
+            .chunks_exact(n)
+            .zip(stored.chunks_exact(n).zip(sizes.chunks_exact(n)))
+            .map(|(start, (stored, sizes))| self.tolerance.accepts_state(start, stored, sizes))
+            .collect())
+    }
+
     /// Notes the blocks for the report.
     pub(super) fn describe_blocks(&mut self, blocks: &[Block]) {
         self.blocks = blocks.len();

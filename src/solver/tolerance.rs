@@ -3,8 +3,10 @@
 use crate::error::{Error, Result};
 use crate::scalar::Real;
 
-/// A residual `r_t = x_t − f(x_{t−1})` counts as zero where `|r_t| ≤ atol + rtol · |x_t|`, for every step
-/// and component; a NaN never does.
+/// A residual `r_t = x_t − f(x_{t−1})` counts as zero where `|r_t| ≤ atol + rtol · |x|`, for every step and
+/// component; a NaN never does. `|x|` is the component's size around `t`: its largest magnitude over the
+/// last [`SIZE_STEPS`](Self::SIZE_STEPS) steps, so that a component that passes through zero is not
+/// asked for more digits than the step that made it has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Tolerance {
@@ -15,6 +17,9 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
+    /// Steps over which the size of a component is taken.
+    pub const SIZE_STEPS: usize = 16;
+
     /// The default for a precision.
     pub fn default_of<R: Real>() -> Self {
         Self { atol: 0.0, rtol: if R::SINGLE { 1e-6 } else { 1e-13 } }
@@ -29,13 +34,19 @@ impl Tolerance {
         Ok(Self { atol, rtol })
     }
 
-    /// Whether two values of one component agree: equal bits, or close enough.
+    /// Whether two values of one component of about `size` agree: equal bits, or close enough.
     #[inline(always)]
-    pub(crate) fn accepts<R: Real>(self, a: R, b: R) -> bool {
-        let (a, b) = (a.to_f64(), b.to_f64());
-        let (apart, size) = ((a - b).abs(), a.abs().max(b.abs()));
-        // Beside an infinity the bound is infinite too.
-        apart <= self.atol + self.rtol * size && apart.is_finite() || a.to_bits() == b.to_bits()
+    pub(crate) fn accepts<R: Real>(self, a: R, b: R, size: R) -> bool {
+        // An infinity lately says nothing about the size now.
+        let lately = if size.is_finite() { size.to_f64() } else { 0.0 };
+        let size = lately.max(a.to_f64().abs()).max(b.to_f64().abs());
+        let difference = (a.to_f64() - b.to_f64()).abs();
+        difference.is_finite() && difference <= self.atol + self.rtol * size || a.same_bits(b)
+    }
+
+    /// Whether two states agree in every component.
+    pub(crate) fn accepts_state<R: Real>(self, a: &[R], b: &[R], sizes: &[R]) -> bool {
+        a.iter().zip(b).zip(sizes).all(|((&a, &b), &size)| self.accepts(a, b, size))
     }
 }
 
