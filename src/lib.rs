@@ -48,6 +48,8 @@ pub mod convert;
 mod dynamics;
 mod error;
 pub mod guide;
+#[cfg(doctest)]
+mod misuse;
 mod problem;
 mod report;
 pub mod scalar;
