@@ -29,7 +29,7 @@ use ndarray::Array3;
 use rayon::prelude::*;
 use replay::Replay;
 use roll::{InOrder, Roll};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The cores of this machine.
 ///
@@ -143,14 +143,23 @@ impl Cpu {
 
     /// Runs one kernel for each of `jobs`, which are independent of each other.
     fn run<J: Send, K: Kernel<Output = ()>>(&self, jobs: Vec<J>, kernel: impl Fn(J) -> K + Sync) {
-        let set = self.instruction_set;
-        if jobs.len() == 1 {
+        let jobs: Vec<_> = jobs.into_iter().map(|job| Mutex::new(Some(job))).collect();
+        self.each(jobs.len(), &|index| {
+            let job = jobs[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(job) = job {
+                dispatch(self.instruction_set, kernel(job));
+            }
+        });
+    }
+
+    /// Does `work` for each index below `count`. By index and through a pointer, so that rayon's machinery is
+    /// compiled once and not for every recurrence.
+    fn each(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        if count == 1 {
             // No need to wake another thread.
-            jobs.into_iter().for_each(|job| dispatch(set, kernel(job)));
+            work(0);
         } else {
-            self.install(|| {
-                jobs.into_par_iter().with_max_len(1).for_each(|job| dispatch(set, kernel(job)));
-            });
+            self.install(|| (0..count).into_par_iter().with_max_len(1).for_each(work));
         }
     }
 
@@ -202,6 +211,23 @@ impl<R> CpuTrajectory<R> {
     fn before(&self, block: &Block) -> Option<std::ops::Range<usize>> {
         let end = (block.batch * self.max_steps + block.start) * self.n;
         (block.start > 0).then(|| end - self.n..end)
+    }
+}
+
+impl<R: Real> CpuTrajectory<R> {
+    /// First step of each sequence of `steps` steps with a NaN or an infinity.
+    fn first_non_finite(&self, steps: &[usize]) -> Vec<Option<usize>> {
+        /// Entries that one task looks at.
+        const PIECE: usize = 1 << 16;
+        let find = |(batch, &steps): (usize, &usize)| {
+            let from = batch * self.max_steps * self.n;
+            self.states[from..from + steps * self.n].par_chunks(PIECE).enumerate().find_map_first(
+                |(piece, states)| {
+                    first_non_finite(states).map(|entry| (piece * PIECE + entry) / self.n)
+                },
+            )
+        };
+        steps.par_iter().enumerate().map(find).collect()
     }
 }
 
@@ -406,17 +432,8 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         problem: &Problem<'_, D>,
         trajectory: &Self::Trajectory,
     ) -> Result<Vec<Option<usize>>> {
-        let n = trajectory.n;
-        let find = |batch: usize| {
-            let from = batch * trajectory.max_steps * n;
-            let states = &trajectory.states[from..from + problem.steps(batch) * n];
-            /// Entries that one task looks at.
-            const PIECE: usize = 1 << 16;
-            states.par_chunks(PIECE).enumerate().find_map_first(|(piece, states)| {
-                first_non_finite(states).map(|entry| (piece * PIECE + entry) / n)
-            })
-        };
-        Ok(self.install(|| (0..trajectory.batch).into_par_iter().map(find).collect()))
+        let steps: Vec<usize> = (0..trajectory.batch).map(|batch| problem.steps(batch)).collect();
+        Ok(self.install(|| trajectory.first_non_finite(&steps)))
     }
 
     fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {
