@@ -54,8 +54,22 @@ pub struct Probe {
     pub merged_after: Option<usize>,
     /// Steps that each pair ran.
     pub steps: usize,
-    /// Geometric mean over the pairs of the growth of their distance per step; below 1 contracts.
+    /// Steps after which they would meet if they went on closing in as they did, if they did.
+    pub predicted: Option<usize>,
+    /// Geometric mean of the growth per step of a small difference; below 1 contracts.
     pub growth: f64,
+}
+
+/// What a step of a problem is expected to cost, in cycles of one core; by counting, so that the same problem is
+/// always judged alike.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// A step of the loop.
+    pub in_order: f64,
+    /// A step of one block, rolled beside as many others as fill the backend's width.
+    pub in_blocks: f64,
+    /// A step of a pilot, which takes a few trajectories a short way.
+    pub pilot: f64,
 }
 
 /// A backend that can run sweeps of the recurrence `D`.
@@ -73,6 +87,9 @@ pub trait Sweep<D: Recurrence>: Backend {
 
     /// The structure of the Jacobian that a sweep can exploit.
     fn structure(&self, problem: &Problem<'_, D>) -> Structure;
+
+    /// What a step is expected to cost.
+    fn cost(&self, problem: &Problem<'_, D>) -> Cost;
 
     /// A trajectory of zeros, or of the problem's guess.
     ///

@@ -48,6 +48,8 @@ pub mod convert;
 mod dynamics;
 mod error;
 pub mod guide;
+#[cfg(doctest)]
+mod misuse;
 mod problem;
 mod report;
 pub mod scalar;
@@ -67,7 +69,7 @@ pub use dynamics::{Dynamics, Recurrence, Structure};
 pub use error::{Error, Result};
 pub use problem::Problem;
 pub use report::{Report, SweepRecord};
-pub use scalar::{Real, Scalar};
-pub use scan::ScanOp;
+pub use scalar::{Constant, Dual, Lanes, Param, Parameter, Real, Scalar};
+pub use scan::{AffineBlocks, AffineDense, AffineDiagonal, AffineScalar, ScanOp};
 pub use solution::{Solution, Termination};
 pub use solver::{Linearization, Method, Progress, Solver, Tolerance};

@@ -14,12 +14,13 @@ mod roll;
 mod scan;
 mod tile;
 
-use crate::backend::{Backend, Block, LinearizeSettings, Linearized, Probe, Rolled, Sweep};
+use crate::backend::{Backend, Block, Cost, LinearizeSettings, Linearized, Probe, Rolled, Sweep};
 use crate::dynamics::{Dynamics, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, first_non_finite};
+use crate::scalar::count::{Count, Operations, operations};
 use crate::scalar::dispatch::{Kernel, dispatch};
-use crate::scalar::{InstructionSet, Real, Scalar};
+use crate::scalar::{InstructionSet, Parameter, Real, Scalar};
 use crate::scan::ScanOp;
 use crate::solver::{Linearization, Tolerance};
 use group::{Group, lanes};
@@ -28,7 +29,7 @@ use ndarray::Array3;
 use rayon::prelude::*;
 use replay::Replay;
 use roll::{InOrder, Roll};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The cores of this machine.
 ///
@@ -142,14 +143,23 @@ impl Cpu {
 
     /// Runs one kernel for each of `jobs`, which are independent of each other.
     fn run<J: Send, K: Kernel<Output = ()>>(&self, jobs: Vec<J>, kernel: impl Fn(J) -> K + Sync) {
-        let set = self.instruction_set;
-        if jobs.len() == 1 {
+        let jobs: Vec<_> = jobs.into_iter().map(|job| Mutex::new(Some(job))).collect();
+        self.each(jobs.len(), &|index| {
+            let job = jobs[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(job) = job {
+                dispatch(self.instruction_set, kernel(job));
+            }
+        });
+    }
+
+    /// Does `work` for each index below `count`. By index and through a pointer, so that rayon's machinery is
+    /// compiled once and not for every recurrence.
+    fn each(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        if count == 1 {
             // No need to wake another thread.
-            jobs.into_iter().for_each(|job| dispatch(set, kernel(job)));
+            work(0);
         } else {
-            self.install(|| {
-                jobs.into_par_iter().with_max_len(1).for_each(|job| dispatch(set, kernel(job)));
-            });
+            self.install(|| (0..count).into_par_iter().with_max_len(1).for_each(work));
         }
     }
 
@@ -204,6 +214,23 @@ impl<R> CpuTrajectory<R> {
     }
 }
 
+impl<R: Real> CpuTrajectory<R> {
+    /// First step of each sequence of `steps` steps with a NaN or an infinity.
+    fn first_non_finite(&self, steps: &[usize]) -> Vec<Option<usize>> {
+        /// Entries that one task looks at.
+        const PIECE: usize = 1 << 16;
+        let find = |(batch, &steps): (usize, &usize)| {
+            let from = batch * self.max_steps * self.n;
+            self.states[from..from + steps * self.n].par_chunks(PIECE).enumerate().find_map_first(
+                |(piece, states)| {
+                    first_non_finite(states).map(|entry| (piece * PIECE + entry) / self.n)
+                },
+            )
+        };
+        steps.par_iter().enumerate().map(find).collect()
+    }
+}
+
 impl<D: Dynamics> Sweep<D> for Cpu {
     type Trajectory = CpuTrajectory<D::Real>;
 
@@ -213,6 +240,27 @@ impl<D: Dynamics> Sweep<D> for Cpu {
 
     fn structure(&self, problem: &Problem<'_, D>) -> Structure {
         problem.dynamics().structure()
+    }
+
+    fn cost(&self, problem: &Problem<'_, D>) -> Cost {
+        let (dynamics, params) = (problem.dynamics(), Parameter::from_slice(problem.params()));
+        let (n, m) = (Dynamics::state_dim(dynamics), Dynamics::input_dim(dynamics));
+        let zero = Count::<D::Real>::at(0);
+        let mut next = vec![zero; n + dynamics.scratch_dim()];
+        let Operations { vector, single } =
+            operations(|| dynamics.step(params, &vec![zero; n], &vec![zero; m], &mut next));
+        let chain = next[..n].iter().map(|x| x.ready).max().unwrap_or(0);
+        // Cycles, calibrated on Zen 4: instructions a cycle, of 512 bits or fewer; loads and stores
+        // with their share of the transposition; what each tile of a pilot costs besides.
+        let rate = if self.instruction_set == InstructionSet::Avx512 { 1.3 } else { 2.0 };
+        let lanes = Sweep::<D>::width(self) as f64;
+        let (vector, single, moves) = (vector as f64, single as f64, (n + m) as f64);
+        let group = 2.0 * vector / rate + single * lanes;
+        Cost {
+            in_order: f64::from(chain).max((vector + single) / 3.0) + moves,
+            in_blocks: group / lanes + 0.5 * moves * size_of::<D::Real>() as f64 + 2.0,
+            pilot: f64::from(chain).max(group) + moves * lanes + 100.0,
+        }
     }
 
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
@@ -384,17 +432,8 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         problem: &Problem<'_, D>,
         trajectory: &Self::Trajectory,
     ) -> Result<Vec<Option<usize>>> {
-        let n = trajectory.n;
-        let find = |batch: usize| {
-            let from = batch * trajectory.max_steps * n;
-            let states = &trajectory.states[from..from + problem.steps(batch) * n];
-            /// Entries that one task looks at.
-            const PIECE: usize = 1 << 16;
-            states.par_chunks(PIECE).enumerate().find_map_first(|(piece, states)| {
-                first_non_finite(states).map(|entry| (piece * PIECE + entry) / n)
-            })
-        };
-        Ok(self.install(|| (0..trajectory.batch).into_par_iter().map(find).collect()))
+        let steps: Vec<usize> = (0..trajectory.batch).map(|batch| problem.steps(batch)).collect();
+        Ok(self.install(|| trajectory.first_non_finite(&steps)))
     }
 
     fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {

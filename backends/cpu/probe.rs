@@ -7,7 +7,7 @@ use crate::backend::{Probe, Rolled};
 use crate::dynamics::Dynamics;
 use crate::problem::Problem;
 use crate::scalar::dispatch::dispatch;
-use crate::scalar::{InstructionSet, Scalar};
+use crate::scalar::{InstructionSet, Real, Scalar};
 use crate::solver::{Tolerance, distance};
 
 /// Steps that one trajectory of a pair runs ahead of the window, so that the pair starts from two states that
@@ -15,6 +15,9 @@ use crate::solver::{Tolerance, distance};
 const AHEAD: usize = tile::STEPS;
 /// Steps after which a pilot whose pairs do not close in has told enough.
 const ENOUGH: usize = 128;
+
+/// Steps over which a small difference is followed: it must not have time to become a large one.
+const SMALL_STEPS: usize = tile::STEPS;
 
 /// Where a window begins.
 #[derive(Clone, Copy)]
@@ -45,7 +48,7 @@ pub(super) fn probe<D: Dynamics>(
     let steps = steps.min(problem.max_steps().saturating_sub(AHEAD));
     let windows = windows(problem, lanes / 2, steps);
     if windows.is_empty() {
-        return Probe { merged_after: None, steps: 0, growth: f64::NAN };
+        return Probe { growth: f64::NAN, ..Probe::default() };
     }
     let n = Dynamics::state_dim(problem.dynamics());
     let zero = D::Real::default();
@@ -60,7 +63,7 @@ pub(super) fn probe<D: Dynamics>(
     pilot.advance(0, AHEAD);
     pilot.reset(0);
     let before = pilot.distances();
-    let mut probe = Probe { merged_after: None, steps: 0, growth: f64::NAN };
+    let mut probe = Probe::default();
     while probe.steps < steps {
         let now = tile::STEPS.min(steps - probe.steps);
         pilot.advance(AHEAD + probe.steps, now);
@@ -69,10 +72,20 @@ pub(super) fn probe<D: Dynamics>(
             probe.merged_after = Some(probe.steps);
             break;
         }
-        probe.growth = mean_growth(&before, &pilot.distances(), probe.steps);
-        if probe.steps >= ENOUGH && (probe.growth >= 1.0 || probe.growth.is_nan()) {
+        let growth = mean_growth(&before, &pilot.distances(), probe.steps);
+        probe.predicted = pilot.meeting(&before, probe.steps, tolerance);
+        if probe.steps >= ENOUGH && (growth >= 1.0 || growth.is_nan()) {
             break;
         }
+    }
+    if probe.merged_after.is_none() {
+        // Two trajectories that wander about each other say little: a small difference says whether it
+        // would stay small.
+        let steps = SMALL_STEPS.min(steps);
+        pilot.nudge();
+        let before = pilot.distances();
+        pilot.advance(AHEAD, steps);
+        probe.growth = mean_growth(&before, &pilot.distances(), steps);
     }
     probe
 }
@@ -111,6 +124,38 @@ impl<D: Dynamics> Pilot<'_, '_, D> {
                 *x = start;
             }
         }
+    }
+
+    /// Sets one trajectory of each pair to a small distance from the other.
+    fn nudge(&mut self) {
+        let n = self.n();
+        let small = D::Real::EPSILON.to_f64().sqrt();
+        for pair in self.states.chunks_exact_mut(2 * n) {
+            let (a, b) = pair.split_at_mut(n);
+            let size = a.iter().fold(0.0f64, |size, x| size.max(x.to_f64().abs()));
+            for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                let sign = if i % 2 == 0 { 1.0 } else { -1.0 };
+                *b = *a + D::Real::from_f64(sign * small * size.max(small));
+            }
+        }
+    }
+
+    /// Steps after which the slowest pair would meet at the pace of the first `steps`.
+    fn meeting(&self, before: &[f64], steps: usize, tolerance: Tolerance) -> Option<usize> {
+        let n = self.n();
+        let pairs = self.states.chunks_exact(2 * n).zip(before).zip(self.distances());
+        pairs
+            .map(|((pair, &before), after)| {
+                let size = pair.iter().fold(0.0f64, |size, x| size.max(x.to_f64().abs()));
+                let goal = tolerance.atol + tolerance.rtol * size;
+                if after <= goal {
+                    return Some(steps);
+                }
+                let pace = (after / before).ln() / steps as f64;
+                let more = (goal / after).ln() / pace;
+                (pace < 0.0 && more.is_finite()).then(|| steps + more.ceil() as usize)
+            })
+            .try_fold(0, |slowest, steps| steps.map(|steps| slowest.max(steps)))
     }
 
     /// Takes all states on by `steps` steps, at most a tile, from step `from` of the windows (counted from `AHEAD`

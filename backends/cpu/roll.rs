@@ -5,6 +5,7 @@ use super::tile;
 use crate::backend::Rolled;
 use crate::dynamics::Dynamics;
 use crate::scalar::dispatch::Kernel;
+use crate::scalar::vector::prefetch;
 use crate::scalar::{Isa, Lanes, Parameter, Real, Scalar};
 use crate::solver::{Tolerance, distance};
 
@@ -40,6 +41,11 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
         for t in (0..longest).step_by(tile::STEPS) {
             let steps = tile::STEPS.min(longest - t);
             tile::gather(self.lanes.iter().map(|lane| lane.inputs_at(t, steps, m)), &mut inputs);
+            // The lanes are too many streams for the hardware to look ahead of.
+            for lane in &*self.lanes {
+                prefetch(lane.inputs_at(t + tile::STEPS, tile::STEPS, m));
+                prefetch(lane.states_at(t + tile::STEPS, tile::STEPS, n));
+            }
             for k in 0..steps {
                 let (before, after) = states.split_at_mut((k + 1) * n);
                 dynamics.step(params, &before[k * n..], &inputs[k * m..(k + 1) * m], after);

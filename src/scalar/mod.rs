@@ -8,6 +8,7 @@
 //! A scalar has no ordering: a step must not branch on values, since lanes hold many at
 //! once. Use [`Scalar::select`], [`Scalar::max`], [`Scalar::min`], [`Scalar::abs`] in place of `if`.
 
+pub(crate) mod count;
 pub(crate) mod dispatch;
 mod dual;
 mod lanes;

@@ -95,6 +95,14 @@ fn scale_in_halves<V: Vector>(x: V, k: V) -> V {
     x.mul(math::power_of_two(half)).mul(math::power_of_two(rest))
 }
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use super::x86::prefetch;
+
+/// Asks for the cache lines of `row`: a hint, which plain Rust cannot give.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(crate) fn prefetch<R>(_: &[R]) {}
+
 /// The transpose of `W` vectors of `W` lanes: log₂ `W` rounds of a perfect shuffle.
 #[inline(always)]
 pub(crate) fn transpose<V: Vector, const W: usize>(mut rows: [V; W]) -> [V; W] {

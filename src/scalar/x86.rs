@@ -294,3 +294,13 @@ register!(
     },
     scale: _mm512_scalef_pd
 );
+
+/// Asks for the cache lines of `row`, which will be needed soon.
+#[inline(always)]
+pub(crate) fn prefetch<R>(row: &[R]) {
+    const LINE: usize = 64;
+    for line in row.chunks((LINE / size_of::<R>()).max(1)) {
+        // SAFETY: a hint, without effect on memory; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+    }
+}

@@ -12,10 +12,15 @@ const SHORT: usize = 256;
 const BLOCK_PER_MEMORY: usize = 8;
 /// Groups of lanes that sequences fill without being cut.
 const FULL_GROUPS: usize = 8;
-/// Share of the loop's steps that a pilot may take.
-const PILOT_SHARE: usize = 32;
+/// Share of the loop's cost that a pilot may take.
+const PILOT_SHARE: f64 = 0.05;
+/// A pilot shorter than this tells nothing.
+const SHORTEST_PILOT: usize = 32;
+const LONGEST_PILOT: usize = 4096;
+/// Newton is tried where it is expected to cost no more than this share of the loop: it may fail.
+const NEWTON_SHARE: f64 = 0.5;
 
-/// Chooses by the shape of the problem and a pilot.
+/// Chooses by the shape of the problem, the cost of a step and a pilot.
 pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> Result<()> {
     let problem = run.problem;
     let (total, width) = (problem.total_steps(), run.backend.width());
@@ -29,49 +34,64 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     if problem.batch_size() >= FULL_GROUPS * width {
         return in_order(run, format!("{} sequences fill the lanes", problem.batch_size()));
     }
-    let probe = run.backend.probe(problem, (total / PILOT_SHARE).clamp(32, 4096), run.tolerance)?;
+    let cost = run.backend.cost(problem);
+    let gain = cost.in_order / cost.in_blocks;
+    if gain <= 1.0 {
+        return in_order(run, format!("blocks would cost {:.1} times the loop", 1.0 / gain));
+    }
+    let affordable = PILOT_SHARE * total as f64 * cost.in_order / cost.pilot;
+    if affordable < SHORTEST_PILOT as f64 {
+        return in_order(run, "a pilot would cost too much of the loop".to_owned());
+    }
+    let pilot = (affordable as usize).min(LONGEST_PILOT);
+    let probe = run.backend.probe(problem, pilot, run.tolerance)?;
     let longest_block = blocks::length_for(problem, 1, width);
-    if let Some(memory) = probe.merged_after {
-        // Each block is rolled once and then for as long as the memory lasts: at most twice the loop's steps, in
-        // lanes.
-        if memory <= longest_block {
+    if let Some(memory) = probe.merged_after.or(probe.predicted) {
+        // Each block is rolled once, and again for as long as the memory lasts.
+        let block = longest_block.min(BLOCK_PER_MEMORY * memory);
+        let work = 1.0 + memory as f64 / block.max(1) as f64;
+        if memory <= longest_block && work < gain {
             let groups = blocks::groups_for(total, width, (BLOCK_PER_MEMORY * memory).max(128));
             run.reason = format!("trajectories meet within {memory} steps");
             return jacobi::solve(run, blocks::length_for(problem, groups, width), true);
         }
     }
-    if newton_pays(run, probe.growth, longest_block) {
-        run.reason = format!("distances change by {:.4} a step", probe.growth);
+    if newton_pays(run, probe.growth, longest_block, gain) {
+        run.reason = format!("small differences change by {:.4} a step", probe.growth);
         return newton::solve(run, Linearization::Full, None, true);
     }
     in_order(
         run,
-        match probe.merged_after {
-            Some(memory) => {
-                format!("trajectories meet within {memory} steps, too late for the length")
-            }
+        match probe.merged_after.or(probe.predicted) {
+            Some(memory) => format!("trajectories meet within {memory} steps, which is too late"),
             None => format!(
-                "trajectories had not met after {} steps, growth {:.4} a step",
-                probe.steps, probe.growth
+                "trajectories do not meet, small differences change by {:.4} a step",
+                probe.growth
             ),
         },
     )
 }
 
-/// Whether Newton on blocks can be expected to beat the loop: few components to differentiate, and
-/// no growth over a block that would spoil the linear prediction.
+/// Whether Newton on blocks can be expected to beat the loop: a step that lanes speed up enough for
+/// its derivatives and a few sweeps, and no growth over a block that would spoil the linear prediction.
 fn newton_pays<D: Recurrence, B: Sweep<D>>(
     run: &Run<'_, '_, D, B>,
     growth: f64,
     block: usize,
+    gain: f64,
 ) -> bool {
+    /// Sweeps until the residuals are at rounding, as seen where Newton does well.
+    const SWEEPS: f64 = 4.0;
+    /// Cost of a tangent, in steps without one.
+    const TANGENT: f64 = 1.5;
     let n = run.problem.state_dim();
     let tangents = match run.backend.structure(run.problem) {
         Structure::Dense => n,
         structure => structure.block_size(n),
     };
+    let work = 1.0 + SWEEPS * (1.0 + TANGENT * tangents as f64);
     let log_growth = growth.ln() * block as f64;
-    tangents <= 4 && block >= 32 && log_growth.is_finite() && log_growth < 2.0
+    log_growth.is_finite() && log_growth < 2.0 && work < NEWTON_SHARE * gain
 }
 
 fn in_order<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, reason: String) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::common::reference::{Allowance, check_honest, difference, plain_loop};
 use crate::maps::{Kind, Map, Noise, always_delivers, methods, with_block};
 use deer_solver::cells::Gru;
 use deer_solver::{Cpu, Dynamics, Method, Problem, Real, Solution, Solver, Termination};
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView2, s};
 
 /// Solves with every method and several blocks, and checks that each says the truth. A recurrence that stays
 /// finite must converge in the sweeps allowed by default.
@@ -127,7 +127,7 @@ fn tanh_network_in_chaos() {
     let problem = Problem::new(&network, x0.view(), inputs.view()).unwrap();
     let solution = auto("tanh 32", &problem, allowance);
     assert_eq!(solution.report().method, Method::Sequential, "{}", solution.report());
-    let short = inputs.slice(ndarray::s![..80, ..]);
+    let short = inputs.slice(s![..80, ..]);
     let problem = Problem::new(&network, x0.view(), short).unwrap();
     every_method("tanh 32", &problem, &[None, Some(8)], allowance);
     let network = Map::<f32>::tanh(3, 4.0, 3);
@@ -204,6 +204,36 @@ fn logarithm_leaves_its_domain() {
 #[test]
 fn square_root_leaves_its_domain() {
     leaves_its_domain(Kind::Root, 1.0, -5.0);
+}
+
+/// Sequences side by side in lanes do not touch each other.
+#[test]
+fn one_of_many_leaves_its_domain() {
+    let map = Map::<f64>::new(Kind::Log, &[]);
+    for batch in [20, 200] {
+        let x0 = Array2::from_elem((batch, 1), 1.0);
+        let mut inputs = Array3::from_elem((batch, 40, 1), 2.0);
+        inputs[[7, 11, 0]] = -5.0;
+        let problem = Problem::batch(&map, x0.view(), inputs.view()).unwrap();
+        let expected = plain_loop(&problem);
+        for solver in methods() {
+            let solution = solver.solve(&problem, &Cpu::new()).unwrap();
+            let what = format!("{} of {batch}", solver.method);
+            check_honest(&what, &problem, &solution, Allowance::of::<f64>(1.0));
+            for (b, &termination) in solution.terminations().iter().enumerate() {
+                if b != 7 {
+                    assert_eq!(termination, Termination::Converged, "{what}: sequence {b}");
+                    let (x, loops) = (solution.states(), expected.view());
+                    let (x, loops) = (x.slice(s![b..=b, .., ..]), loops.slice(s![b..=b, .., ..]));
+                    assert!(difference(x, loops) < 1e-12, "{what}: sequence {b}");
+                }
+            }
+            if always_delivers(&solver) {
+                assert_eq!(solution.termination(), Termination::NonFinite { batch: 7, t: 11 });
+                assert!(difference(solution.states(), expected.view()) < 1e-12, "{what}");
+            }
+        }
+    }
 }
 
 /// A NaN that a `max` drops two steps later: what follows is finite and right.
@@ -335,7 +365,7 @@ fn mixed_scales() {
     let solution =
         auto("scales", &problem, Allowance { slack: 256.0, ..Allowance::of::<f64>(1e-3) });
     for i in 0..2 {
-        let component = ndarray::s![.., .., i..=i];
+        let component = s![.., .., i..=i];
         let apart = difference(solution.states().slice(component), expected.slice(component));
         let bound = if i == 0 { 1e-6 } else { 1e-14 };
         assert!(apart < bound, "component {i}: off by {apart:e}");
@@ -347,12 +377,18 @@ fn mixed_scales() {
 fn derivatives_that_are_not_finite() {
     let map = Map::<f64>::new(Kind::Steep, &[]);
     let mut noise = Noise::new(4);
-    let inputs = column((0..300).map(|_| 0.1 + 0.5 * noise.next()));
+    let inputs = column((0..300).map(|_| 0.6 * noise.next()));
     let problem = Problem::new(&map, ones().view(), inputs.view()).unwrap();
     let below = plain_loop(&problem).iter().filter(|&&x| x < 0.1).count();
-    assert!((30..200).contains(&below), "{below}");
+    assert!((10..200).contains(&below), "{below}");
     let allowance = Allowance { slack: 256.0, ..Allowance::of::<f64>(1.0) };
     every_method("steep", &problem, &BLOCKS, allowance);
+    for block in [1, 16] {
+        let solution = Solver::deer().block(block).solve(&problem, &Cpu::new()).unwrap();
+        // By sweeps, not by giving up on a residual that is no number.
+        let history = &solution.report().history;
+        assert!(history.iter().all(|sweep| sweep.residual.is_finite()), "{history:?}");
+    }
 }
 
 /// Components that pass through zero have a relative tolerance below the rounding of the step: Newton must

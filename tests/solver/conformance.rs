@@ -5,7 +5,7 @@ use crate::maps::{Map, Noise, ignores_damping, methods, with_block};
 use deer_solver::backend::Sweep;
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
 use deer_solver::scalar::InstructionSet;
-use deer_solver::{Cpu, Dynamics, Problem, Real};
+use deer_solver::{Cpu, Dynamics, Method, Problem, Real, Solution};
 use ndarray::{Array2, Array3};
 
 /// Runs on a backend everything that it must get right, on recurrences that contract.
@@ -56,7 +56,7 @@ fn all_methods<D: Dynamics, B: Sweep<D>>(what: &str, backend: &B, dynamics: &D, 
                 let solver = with_block(&solver, block).damping(damping);
                 let what = format!("{what}, {}, block {block:?}, damping {damping}", solver.method);
                 let solution = solver.solve(&problem, backend).unwrap();
-                check(&what, &problem, &solution, &expected);
+                check(&what, &problem, solver.method, &solution, &expected);
             }
         }
     }
@@ -65,7 +65,8 @@ fn all_methods<D: Dynamics, B: Sweep<D>>(what: &str, backend: &B, dynamics: &D, 
 fn check<D: Dynamics>(
     what: &str,
     problem: &Problem<'_, D>,
-    solution: &deer_solver::Solution<D::Real>,
+    method: Method,
+    solution: &Solution<D::Real>,
     expected: &Array3<D::Real>,
 ) {
     let report = solution.report();
@@ -76,6 +77,11 @@ fn check<D: Dynamics>(
     // States below 1: the relative tolerance bounds the absolute residual.
     assert!(report.residual <= if single { 1e-6 } else { 1e-13 }, "{what}: {report}");
     check_honest(what, problem, solution, Allowance::of::<D::Real>(1.0));
+    if method == Method::Auto {
+        assert_ne!(report.method, Method::Auto, "{what}");
+    } else {
+        assert_eq!(report.method, method, "{what}");
+    }
     assert!(report.work >= 1.0 || problem.max_steps() == 0, "{what}: {report}");
 }
 

@@ -1,9 +1,9 @@
 //! Where the iteration starts, where it stops, and what it tells meanwhile.
 
 use crate::common::reference::{Allowance, check_honest, difference, plain_loop};
-use crate::maps::{Map, Noise, always_delivers, methods, with_block};
+use crate::maps::{Kind, Map, Noise, always_delivers, methods, with_block};
 use deer_solver::{Cpu, Method, Problem, Solver, Termination};
-use ndarray::{Array2, Array3, ArrayView2, s};
+use ndarray::{Array1, Array2, Array3, ArrayView2, s};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
@@ -204,6 +204,33 @@ fn loose_tolerances_are_kept() {
                     check_honest(&format!("{what}, as told"), &problem, &solution, told);
                 }
             }
+        }
+    }
+}
+
+/// From a guess that is wrong by about the tolerance, what is accepted at a border and what is accepted
+/// inside of a block do not add up.
+#[test]
+fn a_guess_within_the_tolerance() {
+    let (steps, atol) = (3000, 1e-3);
+    let map = Map::<f64>::new(Kind::Affine, &[]);
+    let mut noise = Noise::new(12);
+    let inputs: Vec<f64> = (0..steps).flat_map(|_| [0.9, noise.next()]).collect();
+    let inputs = Array2::from_shape_vec((steps, 2), inputs).unwrap();
+    let x0 = Array1::zeros(1);
+    let problem = || Problem::new(&map, x0.view(), inputs.view()).unwrap();
+    let guess = plain_loop(&problem()).mapv(|x| x + 0.95 * atol * noise.next().signum());
+    let problem = problem().with_guess(guess.view()).unwrap();
+    for solver in methods() {
+        for block in BLOCKS {
+            let solver = with_block(&solver, block).tolerance(atol, 0.0);
+            let solution = solver.solve(&problem, &Cpu::new()).unwrap();
+            let what = format!("{}, block {block:?}", solver.method);
+            assert!(solution.converged(), "{what}");
+            let told = solution.report().residual;
+            assert!(told <= atol, "{what}: {told:e}");
+            let allowance = Allowance { atol: told, rtol: 0.0, ..Allowance::of::<f64>(1.0) };
+            check_honest(&what, &problem, &solution, allowance);
         }
     }
 }
