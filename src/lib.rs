@@ -37,7 +37,7 @@
 //! | `nalgebra`, `faer` | conversions of matrices, module `convert` |
 
 // The vector instructions are there for the CPU backend alone.
-#![cfg_attr(not(feature = "cpu"), allow(dead_code))]
+#![cfg_attr(not(feature = "cpu"), allow(dead_code, unused_imports))]
 
 pub mod backend;
 #[path = "../backends/mod.rs"]
