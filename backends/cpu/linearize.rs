@@ -217,7 +217,9 @@ impl<R: Real, I: Isa> Check<R, I> {
         let [largest, tainted, beyond] = &mut self.now;
         let zero = Lanes::from_f64(0.0);
         let difference = (new - old).abs();
-        let bound = size.max(old.abs()) * self.rtol + self.atol;
+        let now = new.abs().max(old.abs());
+        let size = size.min(now * R::from_f64(Tolerance::SIZE_RATIO)).max(now);
+        let bound = size * self.rtol + self.atol;
         *largest = largest.max(difference);
         *tainted += difference * zero;
         // Written so that a NaN is beyond.

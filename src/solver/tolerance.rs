@@ -6,7 +6,8 @@ use crate::scalar::Real;
 /// A residual `r_t = x_t − f(x_{t−1})` counts as zero where `|r_t| ≤ atol + rtol · |x|`, for every step and
 /// component; a NaN never does. `|x|` is the component's size around `t`: its largest magnitude over the
 /// last [`SIZE_STEPS`](Self::SIZE_STEPS) steps, so that a component that passes through zero is not
-/// asked for more digits than the step that made it has.
+/// asked for more digits than the step that made it has; but at most [`SIZE_RATIO`](Self::SIZE_RATIO)
+/// times the magnitude at `t`, so that a component that has decayed is not lost beside what it was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Tolerance {
@@ -19,6 +20,8 @@ pub struct Tolerance {
 impl Tolerance {
     /// Steps over which the size of a component is taken.
     pub const SIZE_STEPS: usize = 16;
+    /// Most that the size of a component may be of its magnitude.
+    pub const SIZE_RATIO: f64 = 64.0;
 
     /// The default for a precision.
     pub fn default_of<R: Real>() -> Self {
@@ -39,7 +42,8 @@ impl Tolerance {
     pub(crate) fn accepts<R: Real>(self, a: R, b: R, size: R) -> bool {
         // An infinity lately says nothing about the size now.
         let lately = if size.is_finite() { size.to_f64() } else { 0.0 };
-        let size = lately.max(a.to_f64().abs()).max(b.to_f64().abs());
+        let now = a.to_f64().abs().max(b.to_f64().abs());
+        let size = lately.min(Self::SIZE_RATIO * now).max(now);
         let difference = (a.to_f64() - b.to_f64()).abs();
         difference.is_finite() && difference <= self.atol + self.rtol * size || a.same_bits(b)
     }

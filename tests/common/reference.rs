@@ -1,7 +1,7 @@
 //! The plain loop, written out, and how a solution is held against it.
 
 use deer_solver::scalar::Parameter;
-use deer_solver::{Dynamics, Problem, Real, Solution, Termination};
+use deer_solver::{Dynamics, Problem, Real, Solution, Termination, Tolerance};
 use ndarray::{Array3, ArrayView3};
 
 /// One step on plain numbers.
@@ -51,7 +51,7 @@ fn apart(a: f64, b: f64) -> f64 {
     }
 }
 
-/// How large a residual may be: `atol + rtol |x_i|` and, for the rounding of one step in two arithmetics,
+/// How large a residual may be: `atol + rtol |x_i|` with the size of the component lately and, for the rounding of one step in two arithmetics,
 /// `slack` units in the last place of `max(|x_i|, scale)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
@@ -100,16 +100,29 @@ fn residual_at<D: Dynamics>(
     let now = states.slice(ndarray::s![b, t, ..]);
     let rounding = allowance.slack * D::Real::EPSILON.to_f64();
     let mut worst = 0.0f64;
-    for (x, f) in now.iter().zip(&after) {
+    for (i, (x, f)) in now.iter().zip(&after).enumerate() {
         let (x, f) = (x.to_f64(), f.to_f64());
         let size = x.abs().max(f.abs());
-        let bound = allowance.atol + allowance.rtol * size + rounding * size.max(allowance.scale);
+        let lately = lately(states, b, t, i).min(Tolerance::SIZE_RATIO * size).max(size);
+        let bound = allowance.atol + allowance.rtol * lately + rounding * size.max(allowance.scale);
         let apart = apart(x, f);
         if apart > 0.0 {
             worst = worst.max(apart / bound.min(f64::MAX));
         }
     }
     worst
+}
+
+/// The largest magnitude of a component over the last steps, those before the window with a weight.
+fn lately<R: Real>(states: ArrayView3<'_, R>, b: usize, t: usize, i: usize) -> f64 {
+    const WEIGHTED: usize = 128;
+    let window = Tolerance::SIZE_STEPS;
+    (0..=t.min(WEIGHTED)).fold(0.0, |largest, ago| {
+        let magnitude = states[[b, t - ago, i]].to_f64().abs();
+        let weight = (1.0 - 1.0 / window as f64).powi(ago as i32);
+        let weight = if ago <= window { 1.0 } else { weight };
+        if magnitude.is_finite() { f64::max(largest, weight * magnitude) } else { largest }
+    })
 }
 
 /// Checks that every termination of a solution is true; what was not finished is not looked at.

@@ -282,6 +282,10 @@ fn products_of_jacobians_overflow() {
     let resets: Vec<_> =
         (0..600).map(|t| if t % 150 == 20 { [0.0, 1e-100] } else { [10.0, 0.0] }).collect();
     affine::<f64>("resets", 1e200, &resets, 0.0);
+    // Small after large: the residual is relative to what is left.
+    let decay = |t: usize| if t == 100 { [0.0, 1e-100] } else { [0.5 + 0.4 * (t % 3) as f64, 0.0] };
+    affine::<f64>("decay", 1e100, &(0..600).map(decay).collect::<Vec<_>>(), 0.0);
+    affine::<f32>("decay, f32", 1.0, &vec![[0.2, 1e-20]; 300], 0.0);
     // The linear part overflows, the state is 0.
     affine::<f64>("zero", 0.0, &grow(700, 10.0), 0.0);
     affine::<f32>("zero, f32", 0.0, &grow(300, 10.0), 0.0);

@@ -23,8 +23,9 @@ impl<R: Real> Check<R> for EveryMethod {
         for solver in methods() {
             for &block in blocks {
                 let mut solver = with_block(&solver, block);
-                if case.name == "gru_difficult" {
-                    // Large weights multiply a residual by ten and more.
+                if R::SINGLE || case.name == "gru_difficult" {
+                    // What is asked for here is less than the default tolerance grows to in a
+                    // recurrence of large weights, or with states beyond 1.
                     solver = solver.tolerance(0.0, R::EPSILON.to_f64());
                 }
                 for cpu in &self.pools {
