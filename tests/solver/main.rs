@@ -7,6 +7,7 @@ mod bits;
 #[path = "../common/mod.rs"]
 mod common;
 mod conformance;
+mod domains;
 mod edges;
 mod golden;
 mod guesses;
