@@ -8,6 +8,7 @@ mod carry;
 mod group;
 mod jacobian;
 mod linearize;
+mod memory;
 mod probe;
 mod replay;
 mod roll;
@@ -268,7 +269,7 @@ impl<D: Dynamics> Sweep<D> for Cpu {
             (problem.batch_size(), problem.max_steps(), problem.state_dim());
         let mut states: Vec<_> = match problem.guess() {
             Some(guess) => guess.iter().copied().collect(),
-            None => vec![D::Real::default(); batch * max_steps * n],
+            None => memory::zeros(batch * max_steps * n),
         };
         for b in 0..batch {
             states[(b * max_steps + problem.steps(b)) * n..(b + 1) * max_steps * n]
