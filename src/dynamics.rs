@@ -156,7 +156,8 @@ pub trait Dynamics: Sync {
     /// row-major, leaving the last state in `x`. `steps` is `T`.
     ///
     /// The default calls [`step`](Self::step) on single numbers. A cell whose step is wide may
-    /// vectorise inside the step here; the result must be the same to rounding.
+    /// vectorise inside the step here, and say so in [`units_in_lanes`](Self::units_in_lanes); the result must be
+    /// the same to rounding.
     #[doc(hidden)]
     #[inline(always)]
     fn run_in_order<I: Isa>(
@@ -168,6 +169,12 @@ pub trait Dynamics: Sync {
         steps: usize,
     ) {
         step_in_order::<Self, I>(self, params, x, inputs, states, steps);
+    }
+
+    /// Whether [`run_in_order`](Self::run_in_order) vectorises inside the step.
+    #[doc(hidden)]
+    fn units_in_lanes(&self) -> bool {
+        false
     }
 }
 
@@ -276,6 +283,9 @@ impl<D: Dynamics> Dynamics for &D {
         steps: usize,
     ) {
         D::run_in_order::<I>(self, params, x, inputs, states, steps)
+    }
+    fn units_in_lanes(&self) -> bool {
+        D::units_in_lanes(self)
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Problem<'a, D: Recurrence> {
     /// One `[T_b, m]` for each sequence, row-major.
     inputs: Vec<Cow<'a, [D::Real]>>,
     steps: Vec<usize>,
+    /// Those of the longest sequence; of a batch without sequences, those that it would have.
+    max_steps: usize,
     params: Option<Vec<D::Real>>,
     guess: Option<CowArray<'a, D::Real, Ix3>>,
 }
@@ -94,6 +96,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             |b, entry| vec![b, entry / m, entry % m],
             |entry| vec![entry / x0.ncols(), entry % x0.ncols()],
         )
+        .map(|problem| Self { max_steps: steps, ..problem })
     }
 
     /// Sequences of different length: `x0` `[B, n]`, `inputs[b]` `[T_b, m]`.
@@ -216,7 +219,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
 
     /// Steps of the longest sequence.
     pub fn max_steps(&self) -> usize {
-        self.steps.iter().copied().max().unwrap_or(0)
+        self.max_steps
     }
 
     /// Length `n` of the state.
@@ -281,7 +284,8 @@ impl<'a, D: Recurrence> Problem<'a, D> {
                 });
             }
         }
-        Ok(Self { dynamics, initial_state, inputs, steps, params: None, guess: None })
+        let max_steps = steps.iter().copied().max().unwrap_or(0);
+        Ok(Self { dynamics, initial_state, inputs, steps, max_steps, params: None, guess: None })
     }
 }
 

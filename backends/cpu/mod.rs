@@ -19,10 +19,11 @@ use crate::backend::{Backend, Block, Cost, LinearizeSettings, Linearized, Probe,
 use crate::dynamics::{Dynamics, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, first_non_finite};
-use crate::scalar::count::{Count, Operations, operations};
+use crate::scalar::count::{ARITHMETIC, Count, Operations, operations};
 use crate::scalar::dispatch::{Kernel, dispatch};
 use crate::scalar::{InstructionSet, Parameter, Real, Scalar};
 use crate::scan::ScanOp;
+use crate::solver::blocks::partition;
 use crate::solver::{Linearization, Tolerance};
 use group::{Group, lanes};
 use linearize::{Derivative, Linearize};
@@ -30,6 +31,7 @@ use ndarray::Array3;
 use rayon::prelude::*;
 use replay::Replay;
 use roll::{InOrder, Roll};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The cores of this machine.
@@ -156,9 +158,9 @@ impl Cpu {
     /// Does `work` for each index below `count`. By index and through a pointer, so that rayon's machinery is
     /// compiled once and not for every recurrence.
     fn each(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
-        if count == 1 {
+        if count == 1 || self.threads() == 1 {
             // No need to wake another thread.
-            work(0);
+            (0..count).for_each(work);
         } else {
             self.install(|| (0..count).into_par_iter().with_max_len(1).for_each(work));
         }
@@ -215,23 +217,6 @@ impl<R> CpuTrajectory<R> {
     }
 }
 
-impl<R: Real> CpuTrajectory<R> {
-    /// First step of each sequence of `steps` steps with a NaN or an infinity.
-    fn first_non_finite(&self, steps: &[usize]) -> Vec<Option<usize>> {
-        /// Entries that one task looks at.
-        const PIECE: usize = 1 << 16;
-        let find = |(batch, &steps): (usize, &usize)| {
-            let from = batch * self.max_steps * self.n;
-            self.states[from..from + steps * self.n].par_chunks(PIECE).enumerate().find_map_first(
-                |(piece, states)| {
-                    first_non_finite(states).map(|entry| (piece * PIECE + entry) / self.n)
-                },
-            )
-        };
-        steps.par_iter().enumerate().map(find).collect()
-    }
-}
-
 impl<D: Dynamics> Sweep<D> for Cpu {
     type Trajectory = CpuTrajectory<D::Real>;
 
@@ -250,17 +235,24 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         let mut next = vec![zero; n + dynamics.scratch_dim()];
         let Operations { vector, single } =
             operations(|| dynamics.step(params, &vec![zero; n], &vec![zero; m], &mut next));
-        let chain = next[..n].iter().map(|x| x.ready).max().unwrap_or(0);
+        let chain = f64::from(next[..n].iter().map(|x| x.ready).max().unwrap_or(0));
         // Cycles, calibrated on Zen 4: instructions a cycle, of 512 bits or fewer; loads and stores
         // with their share of the transposition; what each tile of a pilot costs besides.
-        let rate = if self.instruction_set == InstructionSet::Avx512 { 1.3 } else { 2.0 };
+        let rate = if self.instruction_set == InstructionSet::Avx512 { 1.0 } else { 2.0 };
         let lanes = Sweep::<D>::width(self) as f64;
         let (vector, single, moves) = (vector as f64, single as f64, (n + m) as f64);
         let group = 2.0 * vector / rate + single * lanes;
+        let in_order = if dynamics.units_in_lanes() {
+            // The sums over the state are not in the chain but shared out.
+            let width = self.vector_width::<D::Real>() as f64;
+            (chain - f64::from(ARITHMETIC.0) * n as f64).max(0.0) + vector / (rate * width)
+        } else {
+            chain.max((vector + single) / 3.0) + moves
+        };
         Cost {
-            in_order: f64::from(chain).max((vector + single) / 3.0) + moves,
+            in_order,
             in_blocks: group / lanes + 0.5 * moves * size_of::<D::Real>() as f64 + 2.0,
-            pilot: f64::from(chain).max(group) + moves * lanes + 100.0,
+            pilot: chain.max(group) + moves * lanes + 100.0,
         }
     }
 
@@ -433,8 +425,22 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         problem: &Problem<'_, D>,
         trajectory: &Self::Trajectory,
     ) -> Result<Vec<Option<usize>>> {
-        let steps: Vec<usize> = (0..trajectory.batch).map(|batch| problem.steps(batch)).collect();
-        Ok(self.install(|| trajectory.first_non_finite(&steps)))
+        /// Steps that one task looks at, times the size of a state.
+        const PIECE: usize = 1 << 16;
+        let n = trajectory.n;
+        let blocks = partition(problem, (PIECE / n.max(1)).max(1));
+        let first: Vec<_> = (0..trajectory.batch).map(|_| AtomicUsize::new(usize::MAX)).collect();
+        self.each(blocks.len(), &|index| {
+            let Block { batch, start, len } = blocks[index];
+            let from = (batch * trajectory.max_steps + start) * n;
+            if let Some(entry) = first_non_finite(&trajectory.states[from..from + len * n]) {
+                first[batch].fetch_min(start + entry / n, Ordering::Relaxed);
+            }
+        });
+        Ok(first
+            .iter()
+            .map(|t| Some(t.load(Ordering::Relaxed)).filter(|&t| t < usize::MAX))
+            .collect())
     }
 
     fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {

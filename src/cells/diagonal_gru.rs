@@ -233,6 +233,10 @@ impl<R: Real> Dynamics for DiagonalGru<R> {
         self.jacobian(params, x, u, next, diagonal)
     }
 
+    fn units_in_lanes(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
     fn run_in_order<I: Isa>(
         &self,

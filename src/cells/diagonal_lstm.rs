@@ -273,6 +273,10 @@ impl<R: Real> Dynamics for DiagonalLstm<R> {
         true
     }
 
+    fn units_in_lanes(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
     fn run_in_order<I: Isa>(
         &self,

@@ -418,6 +418,10 @@ impl<R: Real> Dynamics for Lem<R> {
         true
     }
 
+    fn units_in_lanes(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
     fn run_in_order<I: Isa>(
         &self,

@@ -318,6 +318,10 @@ impl<R: Real> Dynamics for Lstm<R> {
         true
     }
 
+    fn units_in_lanes(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
     fn run_in_order<I: Isa>(
         &self,

@@ -64,7 +64,7 @@ pub(crate) fn operations(work: impl FnOnce()) -> Operations {
 }
 
 /// Cycles and instructions of an addition, multiplication or both fused.
-const ARITHMETIC: (u32, u64) = (4, 1);
+pub(crate) const ARITHMETIC: (u32, u64) = (4, 1);
 const DIVISION: (u32, u64) = (13, 8);
 
 macro_rules! operator {

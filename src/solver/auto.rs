@@ -10,6 +10,8 @@ use crate::error::Result;
 const SHORT: usize = 256;
 /// A block is to be this many times as long as the dynamics remember, where the trajectory allows.
 const BLOCK_PER_MEMORY: usize = 8;
+/// No block need be shorter than this, however soon the dynamics forget.
+const SHORTEST_BLOCK: usize = 128;
 /// Groups of lanes that sequences fill without being cut.
 const FULL_GROUPS: usize = 8;
 /// Share of the loop's cost that a pilot may take.
@@ -47,13 +49,14 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     let probe = run.backend.probe(problem, pilot, run.tolerance)?;
     let longest_block = blocks::length_for(problem, 1, width);
     if let Some(memory) = probe.merged_after.or(probe.predicted) {
+        let wanted = BLOCK_PER_MEMORY * memory;
+        let groups = blocks::groups_for(total, width, wanted.max(SHORTEST_BLOCK));
+        let block = blocks::length_for(problem, groups, width);
         // Each block is rolled once, and again for as long as the memory lasts.
-        let block = longest_block.min(BLOCK_PER_MEMORY * memory);
-        let work = 1.0 + memory as f64 / block.max(1) as f64;
+        let work = 1.0 + memory as f64 / block as f64;
         if memory <= longest_block && work < gain {
-            let groups = blocks::groups_for(total, width, (BLOCK_PER_MEMORY * memory).max(128));
             run.reason = format!("trajectories meet within {memory} steps");
-            return jacobi::solve(run, blocks::length_for(problem, groups, width), true);
+            return jacobi::solve(run, block, true);
         }
     }
     if newton_pays(run, probe.growth, longest_block, gain) {

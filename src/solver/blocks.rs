@@ -6,7 +6,7 @@ use crate::problem::Problem;
 
 /// Every sequence cut into blocks of `len` steps, its last block as short as need be, in the order of
 /// sequences and time.
-pub(super) fn partition<D: Recurrence>(problem: &Problem<'_, D>, len: usize) -> Vec<Block> {
+pub(crate) fn partition<D: Recurrence>(problem: &Problem<'_, D>, len: usize) -> Vec<Block> {
     let mut blocks = Vec::new();
     for batch in 0..problem.batch_size() {
         let steps = problem.steps(batch);

@@ -142,8 +142,11 @@ fn gather<R: Real>(
     n: usize,
 ) -> (Vec<Block>, Vec<R>) {
     let chosen = indices.iter().map(|&i| blocks[i]).collect();
-    let states = indices.iter().flat_map(|&i| states[i * n..(i + 1) * n].to_vec()).collect();
-    (chosen, states)
+    let mut gathered = Vec::with_capacity(indices.len() * n);
+    for &i in indices {
+        gathered.extend_from_slice(&states[i * n..(i + 1) * n]);
+    }
+    (chosen, gathered)
 }
 
 /// Largest difference over the states of some blocks; NaN if one is not finite.

@@ -1,7 +1,7 @@
 //! Methods, their settings, and the loops around sweeps.
 
 mod auto;
-mod blocks;
+pub(crate) mod blocks;
 mod jacobi;
 mod newton;
 mod run;

@@ -66,10 +66,10 @@ fn no_sequences() {
     let problem = Problem::batch(&map, x0.view(), inputs.view()).unwrap();
     every_method("B = 0", &problem);
     let solution = methods()[0].solve(&problem, &Cpu::new()).unwrap();
-    assert_eq!(solution.states().shape()[0], 0);
-    assert_eq!(solution.states().shape()[2], 2);
+    assert_eq!(solution.states().shape(), [0, 9, 2]);
     assert!(solution.terminations().is_empty());
     assert_eq!(solution.termination(), Termination::Converged);
+    every_method("B = 0, guess", &problem.with_guess(solution.states()).unwrap());
     let problem = Problem::ragged(&map, x0.view(), &[]).unwrap();
     every_method("B = 0, ragged", &problem);
 }
