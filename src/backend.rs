@@ -6,7 +6,10 @@
 
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::Result;
+use crate::graph::adjoint::Adjoint;
+use crate::graph::program::Program;
 use crate::problem::Problem;
+use crate::scalar::Real;
 use crate::solver::{Linearization, Tolerance};
 use ndarray::Array3;
 use std::fmt::Debug;
@@ -229,4 +232,109 @@ pub struct LinearizeSettings {
     pub factor: f64,
     /// What a residual is tested against.
     pub tolerance: Tolerance,
+}
+
+/// A solved trajectory, along which derivatives are taken.
+#[derive(Clone, Debug)]
+pub struct Path<'a, R> {
+    /// `[B, n]`
+    pub(crate) initial: &'a [R],
+    /// `B` × `[T_b, m]`
+    pub(crate) inputs: Vec<&'a [R]>,
+    /// `[B, T, n]`
+    pub(crate) states: &'a [R],
+    pub(crate) params: &'a [R],
+    pub(crate) max_steps: usize,
+    pub(crate) n: usize,
+    pub(crate) m: usize,
+}
+
+impl<R> Path<'_, R> {
+    /// The first step of `block` among those of all sequences.
+    pub(crate) fn place(&self, block: &Block) -> usize {
+        block.batch * self.max_steps + block.start
+    }
+}
+
+/// What a sweep of derivatives over one block came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Swept {
+    /// Σ `|f(x_{t−1}) − x_t|` over steps and components, in the first sweep.
+    pub difference: f64,
+    /// Σ `|x_t|` over the same.
+    pub magnitude: f64,
+}
+
+impl Swept {
+    /// Blocks begin at a multiple of so many steps, and the size of a derivative is kept for as many.
+    pub const TILE: usize = 16;
+}
+
+/// Cotangents as they accumulate over backward sweeps.
+#[derive(Clone, Debug)]
+pub struct Pulled<R> {
+    /// `[B, T, m]`
+    pub(crate) inputs: Vec<R>,
+    /// `[p]`
+    pub(crate) params: Vec<f64>,
+    /// Size of the cotangents of the states in each tile, `[B, tiles]`.
+    pub(crate) sizes: Vec<R>,
+    /// Size below which a tile's cotangents count as zero.
+    pub(crate) floor: R,
+}
+
+/// Tangents as they accumulate over forward sweeps.
+#[derive(Clone, Debug)]
+pub struct Pushed<R> {
+    /// `[B, T, n]`
+    pub(crate) states: Vec<R>,
+    /// Size of the tangents in each tile, `[B, tiles]`.
+    pub(crate) sizes: Vec<R>,
+    /// Size below which a tile's tangents count as zero.
+    pub(crate) floor: R,
+}
+
+/// A backend that can take derivatives of solutions.
+#[diagnostic::on_unimplemented(
+    message = "the backend `{Self}` cannot differentiate",
+    note = "pass a reference to a backend that can: `&Cpu::new()`"
+)]
+pub trait Differentiate<R: Real>: Backend {
+    /// Blocks that fill the backend's width once.
+    fn lanes(&self) -> usize;
+
+    /// Runs each block backwards from the cotangent in `borders` `[blocks, n]` that the block after it gives to its last
+    /// state, with `cotangents` `[B, T, n]` of the states (none after the first sweep, which replaces what `pulled`
+    /// holds; later ones add). Replaces `borders` by what the block gives to the one before it: zero
+    /// where that is lost in rounding.
+    ///
+    /// # Errors
+    /// Device failure.
+    #[doc(hidden)]
+    fn pull(
+        &self,
+        path: &Path<'_, R>,
+        adjoint: &Adjoint,
+        cotangents: Option<&[R]>,
+        blocks: &[Block],
+        borders: &mut [R],
+        pulled: &mut Pulled<R>,
+    ) -> Result<Vec<Swept>>;
+
+    /// Runs each block forwards from the tangent in `borders` `[blocks, n]` of the state before it, with tangents of θ
+    /// `[p]` and of the inputs `B` × `[T_b, m]` (none after the first sweep, which replaces what `pushed` holds; later
+    /// ones add). Replaces `borders` by the tangent of the block's last state: zero where that is lost in rounding.
+    ///
+    /// # Errors
+    /// Device failure.
+    #[doc(hidden)]
+    fn push(
+        &self,
+        path: &Path<'_, R>,
+        program: &Program,
+        tangents: Option<(&[R], &[&[R]])>,
+        blocks: &[Block],
+        borders: &mut [R],
+        pushed: &mut Pushed<R>,
+    ) -> Result<Vec<Swept>>;
 }

@@ -47,6 +47,8 @@ pub mod cells;
 pub mod convert;
 mod dynamics;
 mod error;
+mod gradient;
+pub mod graph;
 pub mod guide;
 #[cfg(doctest)]
 mod misuse;
@@ -67,6 +69,7 @@ pub use backend::Backend;
 pub use backends::cpu::Cpu;
 pub use dynamics::{Dynamics, Recurrence, Structure};
 pub use error::{Error, Result};
+pub use gradient::{Cotangents, Tangents};
 pub use problem::Problem;
 pub use report::{Report, SweepRecord};
 pub use scalar::{Constant, Dual, Lanes, Param, Parameter, Real, Scalar};

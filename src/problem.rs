@@ -242,6 +242,12 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         self.initial_state.view()
     }
 
+    /// Initial states `[B, n]`, flat and row-major.
+    pub(crate) fn initial_states(&self) -> &[D::Real] {
+        // Made so by every constructor.
+        self.initial_state.as_slice().unwrap_or_default()
+    }
+
     /// Inputs `[T_b, m]` of the sequence `batch`, flat and row-major.
     ///
     /// # Panics
@@ -268,6 +274,11 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         input_index: impl Fn(usize, usize) -> Vec<usize>,
         state_index: impl Fn(usize) -> Vec<usize>,
     ) -> Result<Self> {
+        // Row-major, whatever the caller's was.
+        let initial_state = match initial_state.is_standard_layout() {
+            true => initial_state,
+            false => initial_state.as_standard_layout().into_owned(),
+        };
         if let Some((entry, x)) = initial_state.iter().enumerate().find(|(_, x)| !x.is_finite()) {
             return Err(Error::NonFinite {
                 argument: "x0",

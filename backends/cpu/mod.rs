@@ -5,6 +5,7 @@
 //! a solution do not depend on the number of threads.
 
 mod carry;
+pub(crate) mod derivative;
 mod group;
 mod jacobian;
 mod linearize;
@@ -261,7 +262,7 @@ impl<D: Dynamics> Sweep<D> for Cpu {
             (problem.batch_size(), problem.max_steps(), problem.state_dim());
         let mut states: Vec<_> = match problem.guess() {
             Some(guess) => guess.iter().copied().collect(),
-            None => memory::zeros(batch * max_steps * n),
+            None => memory::zeros(self, batch * max_steps * n),
         };
         for b in 0..batch {
             states[(b * max_steps + problem.steps(b)) * n..(b + 1) * max_steps * n]

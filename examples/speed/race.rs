@@ -26,14 +26,21 @@ impl Outcome {
 /// One way to do the job.
 pub(crate) type Runner<'r> = Box<dyn FnMut() -> Result<Outcome, Misuse> + 'r>;
 
-/// Runs each to warm up, then all in turn, at most `repeats` times and for about `share` in all.
-/// Returns each one's run of median time, and how many runs that is the median of.
+/// How long each contestant runs before its turn counts. Linux lets threads that were idle share one core for the first
+/// 10 ms or more, and a contestant on one thread leaves the others idle.
+const WARM_UP: Duration = Duration::from_millis(50);
+/// Runs of a turn that count.
+const RUNS: usize = 3;
+
+/// Runs all in turn, each one warmed up, for at most `turns` turns and about `share` in all; before that each once,
+/// which counts where there is no time for more. Returns each one's run of median time, and how many runs that is the
+/// median of.
 ///
 /// # Errors
 /// Those of the runners.
 pub(crate) fn race(
     runners: &mut [Runner<'_>],
-    repeats: usize,
+    turns: usize,
     share: Duration,
 ) -> Result<(Vec<Outcome>, usize), Misuse> {
     let started = Instant::now();
@@ -41,12 +48,20 @@ pub(crate) fn race(
     for runner in runners.iter_mut() {
         runs.push(vec![runner()?]);
     }
-    let round = started.elapsed();
+    let mut turn = started.elapsed() * (1 + RUNS as u32);
     let mut done = 0;
-    while done < repeats && started.elapsed() + round < share {
+    while done < turns && started.elapsed() + turn < share {
+        let turn_started = Instant::now();
         for (runner, runs) in runners.iter_mut().zip(&mut runs) {
-            runs.push(runner()?);
+            let warming = Instant::now();
+            while warming.elapsed() < WARM_UP {
+                runner()?;
+            }
+            for _ in 0..RUNS {
+                runs.push(runner()?);
+            }
         }
+        turn = turn_started.elapsed();
         done += 1;
     }
     let medians = runs
@@ -60,5 +75,5 @@ pub(crate) fn race(
             runs.swap_remove(runs.len() / 2)
         })
         .collect();
-    Ok((medians, done.max(1)))
+    Ok((medians, (RUNS * done).max(1)))
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Steps that the plain loop is timed over.
 pub(crate) const PLAIN_STEPS: usize = 20_000;
 /// Repeats at most.
-const REPEATS: usize = 15;
+const TURNS: usize = 5;
 
 /// One method on one size.
 #[derive(Clone, Debug, Serialize)]
@@ -150,7 +150,7 @@ fn row_of<D: Dynamics>(
     let chosen: Vec<Method> = methods.iter().copied().filter(fits).collect();
     let mut runners: Vec<_> =
         chosen.iter().map(|&method| job.runner(method, cpu, PLAIN_STEPS)).collect();
-    let (outcomes, runs) = race(&mut runners, REPEATS, share)?;
+    let (outcomes, runs) = race(&mut runners, TURNS, share)?;
     let mut measured = HashMap::new();
     for (&method, outcome) in chosen.iter().zip(outcomes) {
         expected.0.insert((single, size.n, method), outcome.ns_per_step());

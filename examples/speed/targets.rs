@@ -61,7 +61,7 @@ impl Measured {
         job: &Job<'_, D>,
         contestants: &[(Method, &Cpu)],
     ) -> Result<Vec<Outcome>, Misuse> {
-        let (repeats, share) = if self.quick { (3, 1.0) } else { (15, 6.0) };
+        let (repeats, share) = if self.quick { (1, 1.0) } else { (7, 10.0) };
         let mut runners: Vec<_> =
             contestants.iter().map(|&(method, cpu)| job.runner(method, cpu, PLAIN_STEPS)).collect();
         Ok(race(&mut runners, repeats, Duration::from_secs_f64(share))?.0)

@@ -2,8 +2,8 @@
 //!
 //! A step is written once, generic over [`Scalar`]. The library then runs it on
 //! `f32` and `f64` ([`Real`]), on SIMD vectors of them ([`Lanes`]: the same step in many
-//! blocks of time at once) and on dual numbers over any of those ([`Dual`]: exact
-//! derivatives).
+//! blocks of time at once), on dual numbers over any of those ([`Dual`]: exact
+//! derivatives), and on expressions ([`Expr`]: the step as a graph).
 //!
 //! A scalar has no ordering: a step must not branch on values, since lanes hold many at
 //! once. Use [`Scalar::select`], [`Scalar::max`], [`Scalar::min`], [`Scalar::abs`] in place of `if`.
@@ -11,6 +11,7 @@
 pub(crate) mod count;
 pub(crate) mod dispatch;
 mod dual;
+mod expr;
 mod lanes;
 pub(crate) mod math;
 mod ops;
@@ -25,6 +26,7 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 
 pub use dispatch::{InstructionSet, Isa};
 pub use dual::Dual;
+pub use expr::Expr;
 pub use lanes::Lanes;
 pub use ops::{Constant, Parameter};
 
@@ -169,6 +171,7 @@ pub trait Scalar:
 pub trait Real:
     Scalar<Real = Self, Coeff = Self>
     + crate::scan::product::Product
+    + crate::backends::Precompiled
     + PartialOrd
     + num_traits::Zero
     + num_traits::One

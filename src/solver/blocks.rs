@@ -7,9 +7,14 @@ use crate::problem::Problem;
 /// Every sequence cut into blocks of `len` steps, its last block as short as need be, in the order of
 /// sequences and time.
 pub(crate) fn partition<D: Recurrence>(problem: &Problem<'_, D>, len: usize) -> Vec<Block> {
+    let steps: Vec<usize> = (0..problem.batch_size()).map(|batch| problem.steps(batch)).collect();
+    cut(&steps, len)
+}
+
+/// [`partition`] of sequences of `steps` steps.
+pub(crate) fn cut(steps: &[usize], len: usize) -> Vec<Block> {
     let mut blocks = Vec::new();
-    for batch in 0..problem.batch_size() {
-        let steps = problem.steps(batch);
+    for (batch, &steps) in steps.iter().enumerate() {
         for start in (0..steps).step_by(len) {
             blocks.push(Block { batch, start, len: len.min(steps - start) });
         }
@@ -29,7 +34,7 @@ pub(super) fn length_for<D: Recurrence>(
 
 /// How many groups of `width` blocks to cut `total` steps into, for blocks of about `wanted` steps: a power
 /// of two, so that they share out evenly, and no more than large machines need.
-pub(super) fn groups_for(total: usize, width: usize, wanted: usize) -> usize {
+pub(crate) fn groups_for(total: usize, width: usize, wanted: usize) -> usize {
     /// Groups for which longer blocks are not traded in, below `LONG` steps a block.
     const MANY: usize = 32;
     const LONG: usize = 4096;

@@ -7,7 +7,8 @@ use crate::scalar::Real;
 /// component; a NaN never does. `|x|` is the component's size around `t`: its largest magnitude over the
 /// last [`SIZE_STEPS`](Self::SIZE_STEPS) steps, so that a component that passes through zero is not
 /// asked for more digits than the step that made it has; but at most [`SIZE_RATIO`](Self::SIZE_RATIO)
-/// times the magnitude at `t`, so that a component that has decayed is not lost beside what it was.
+/// times the magnitude at `t`, so that a component that has decayed is not lost beside what it was. Newton's sweeps take
+/// for it a maximum that fades by the factor `1/e` in as many steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Tolerance {

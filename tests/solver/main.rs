@@ -10,6 +10,7 @@ mod conformance;
 mod domains;
 mod edges;
 mod golden;
+mod gradients;
 mod guesses;
 mod maps;
 mod misuse;

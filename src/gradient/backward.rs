@@ -1,0 +1,73 @@
+//! Cotangents.
+
+use super::{Cotangents, Trajectory, check_shape, contiguous, floor, handed_over};
+use crate::backend::{Differentiate, Pulled, Swept};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::graph::adjoint::Adjoint;
+use crate::problem::first_non_finite;
+use crate::scalar::Real;
+use ndarray::{Array1, Array2, Array3, ArrayView3};
+
+pub(super) fn vjp<R: Real, B: Differentiate<R>>(
+    trajectory: &Trajectory<'_, R>,
+    graph: &Graph,
+    cotangent: ArrayView3<'_, R>,
+    backend: &B,
+) -> Result<Cotangents<R>> {
+    let path = &trajectory.path;
+    let (batch, steps, n, m) = (trajectory.steps.len(), path.max_steps, path.n, path.m);
+    let expected = format!("[B = {batch}, T = {steps}, n = {n}]");
+    check_shape("cotangent", &expected, cotangent.shape(), &[batch, steps, n])?;
+    let given = contiguous(&cotangent);
+    for (b, &own_steps) in trajectory.steps.iter().enumerate() {
+        let from = b * steps * n;
+        if let Some(entry) = first_non_finite(&given[from..from + own_steps * n]) {
+            return Err(Error::NonFinite {
+                argument: "cotangent",
+                index: vec![b, entry / n, entry % n],
+                value: given[from + entry].to_f64(),
+            });
+        }
+    }
+    let mut initial = Array2::<R>::default((batch, n));
+    let mut pulled = Pulled {
+        inputs: vec![R::default(); batch * steps * m],
+        params: vec![0.0; path.params.len()],
+        sizes: vec![R::default(); batch * steps.div_ceil(Swept::TILE)],
+        floor: R::default(),
+    };
+    let blocks = trajectory.blocks(backend.lanes());
+    if !blocks.is_empty() && n > 0 {
+        let adjoint = Adjoint::new(graph);
+        let mut borders = vec![R::default(); blocks.len() * n];
+        let swept =
+            backend.pull(path, &adjoint, Some(&given), &blocks, &mut borders, &mut pulled)?;
+        trajectory.check(&swept)?;
+        pulled.floor = floor(&pulled.sizes);
+        let mut places: Vec<usize> = (0..blocks.len()).collect();
+        loop {
+            // What each block has left over goes to the one before it, at last to the initial state.
+            let mut handed = Vec::new();
+            for (&place, border) in places.iter().zip(borders.chunks_exact(n)) {
+                if blocks[place].start > 0 {
+                    handed.push((place - 1, border.to_vec()));
+                } else {
+                    for (total, &x) in initial.row_mut(blocks[place].batch).iter_mut().zip(border) {
+                        *total += x;
+                    }
+                }
+            }
+            let chosen;
+            (chosen, places, borders) = handed_over(&blocks, handed.into_iter());
+            if chosen.is_empty() {
+                break;
+            }
+            backend.pull(path, &adjoint, None, &chosen, &mut borders, &mut pulled)?;
+        }
+    }
+    let inputs = Array3::from_shape_vec((batch, steps, m), pulled.inputs)
+        .map_err(|_| Error::shape("inputs", "[B, T, m]", &[batch, steps, m]))?;
+    let params = pulled.params.into_iter().map(R::from_f64).collect::<Array1<R>>();
+    Ok(Cotangents { params, inputs, initial_state: initial })
+}

@@ -1,0 +1,70 @@
+//! Tangents.
+
+use super::{Tangents, Trajectory, check_shape, contiguous, floor, handed_over};
+use crate::backend::{Differentiate, Pushed, Swept};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::graph::program::Program;
+use crate::scalar::Real;
+use ndarray::Array3;
+
+pub(super) fn jvp<R: Real, B: Differentiate<R>>(
+    trajectory: &Trajectory<'_, R>,
+    graph: &Graph,
+    tangents: &Tangents<R>,
+    backend: &B,
+) -> Result<Array3<R>> {
+    let path = &trajectory.path;
+    let (batch, steps, n, m) = (trajectory.steps.len(), path.max_steps, path.n, path.m);
+    let p = path.params.len();
+    check_shape("tangents.params", &format!("[{p}]"), tangents.params.shape(), &[p])?;
+    let expected = format!("[B = {batch}, T = {steps}, m = {m}]");
+    check_shape("tangents.inputs", &expected, tangents.inputs.shape(), &[batch, steps, m])?;
+    let expected = format!("[B = {batch}, n = {n}]");
+    check_shape("tangents.initial_state", &expected, tangents.initial_state.shape(), &[batch, n])?;
+    let (of_params, of_inputs) = (contiguous(&tangents.params), contiguous(&tangents.inputs));
+    let of_inputs: Vec<&[R]> = trajectory
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(b, &own)| &of_inputs[b * steps * m..(b * steps + own) * m])
+        .collect();
+    let mut pushed = Pushed {
+        states: vec![R::default(); batch * steps * n],
+        sizes: vec![R::default(); batch * steps.div_ceil(Swept::TILE)],
+        floor: R::default(),
+    };
+    let blocks = trajectory.blocks(backend.lanes());
+    if !blocks.is_empty() && n > 0 {
+        let program = Program::new(&graph.forward(), n + m);
+        let mut borders = Vec::with_capacity(blocks.len() * n);
+        for block in &blocks {
+            match block.start {
+                0 => borders.extend(tangents.initial_state.row(block.batch)),
+                _ => borders.extend(std::iter::repeat_n(R::default(), n)),
+            }
+        }
+        let given = Some((&of_params[..], &of_inputs[..]));
+        let swept = backend.push(path, &program, given, &blocks, &mut borders, &mut pushed)?;
+        trajectory.check(&swept)?;
+        pushed.floor = floor(&pushed.sizes);
+        let mut places: Vec<usize> = (0..blocks.len()).collect();
+        loop {
+            // What each block ends with goes to the one after it.
+            let handed = places
+                .iter()
+                .zip(borders.chunks_exact(n))
+                .map(|(&place, border)| (place + 1, border.to_vec()))
+                .filter(|(next, _)| blocks.get(*next).is_some_and(|block| block.start > 0))
+                .collect::<Vec<_>>();
+            let chosen;
+            (chosen, places, borders) = handed_over(&blocks, handed.into_iter());
+            if chosen.is_empty() {
+                break;
+            }
+            backend.push(path, &program, None, &chosen, &mut borders, &mut pushed)?;
+        }
+    }
+    Array3::from_shape_vec((batch, steps, n), pushed.states)
+        .map_err(|_| Error::shape("states", "[B, T, n]", &[batch, steps, n]))
+}

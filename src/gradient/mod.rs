@@ -1,0 +1,291 @@
+//! Derivatives of solutions.
+//!
+//! With `A_t = ∂f/∂x` at the solution:
+//!
+//! ```text
+//! tangents      ẋ_t = A_t ẋ_{t−1} + (∂f/∂θ) θ̇ + (∂f/∂u) u̇_t
+//! cotangents    λ_t = A_{t+1}ᵀ λ_{t+1} + x̄_t,  θ̄ = Σ (∂f/∂θ)ᵀ λ_t,  ū_t = (∂f/∂u)ᵀ λ_t,  x̄_0 = A_1ᵀ λ_1
+//! ```
+//!
+//! Both are linear recurrences along a known trajectory, whichever method found it. All blocks of time run at once, as if
+//! nothing came in at their border; then each runs on what its neighbour handed over, and, as all is linear, adds to
+//! what is there, until the difference is lost in rounding. Where the dynamics forget, that is soon; where they do not, blocks
+//! follow one another, and after as many sweeps as there are blocks all are exact.
+
+mod backward;
+mod forward;
+
+use crate::backend::{Block, Differentiate, Path, Swept};
+use crate::dynamics::{Dynamics, Recurrence};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::problem::Problem;
+use crate::scalar::Real;
+use crate::solution::Solution;
+use crate::solver::blocks;
+use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayView3};
+
+/// A direction: tangents of what a problem is made of.
+///
+/// # Example
+/// ```
+/// use deer_solver::{cells::Gru, Problem, Tangents};
+/// use ndarray::{Array1, Array2};
+///
+/// let gru = Gru::<f64>::random(2, 4, 0);
+/// let (x0, inputs) = (Array1::zeros(4), Array2::ones((100, 2)));
+/// let problem = Problem::new(&gru, x0.view(), inputs.view())?;
+/// let mut direction = Tangents::zeros(&problem);
+/// direction.params[0] = 1.0; // the first parameter alone
+/// # Ok::<(), deer_solver::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tangents<R> {
+    /// `[p]`
+    pub params: Array1<R>,
+    /// `[B, T, m]`; ignored after the end of a shorter sequence.
+    pub inputs: Array3<R>,
+    /// `[B, n]`
+    pub initial_state: Array2<R>,
+}
+
+impl<R: Real> Tangents<R> {
+    /// The direction in which nothing changes.
+    pub fn zeros<D: Recurrence<Real = R>>(problem: &Problem<'_, D>) -> Self {
+        let batch = problem.batch_size();
+        Self {
+            params: Array1::default(problem.params().len()),
+            inputs: Array3::default((batch, problem.max_steps(), problem.input_dim())),
+            initial_state: Array2::default((batch, problem.state_dim())),
+        }
+    }
+}
+
+/// Cotangents of what a problem is made of: of a loss, its gradient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cotangents<R> {
+    /// `[p]`
+    pub params: Array1<R>,
+    /// `[B, T, m]`; zero after the end of a shorter sequence.
+    pub inputs: Array3<R>,
+    /// `[B, n]`
+    pub initial_state: Array2<R>,
+}
+
+impl<R: Real> Solution<R> {
+    /// The derivative of the states in one direction, `[B, T, n]`: forward, at about the price of a solve.
+    ///
+    /// `problem` is the one that was solved, by whatever method and backend. Exact but for rounding.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for tangents that do not fit the problem; [`Error::Setting`] for a solution that did not converge
+    /// or is another problem's, and for a step that cannot be traced (see [`Graph::trace`]).
+    ///
+    /// # Example
+    /// ```
+    /// # #[cfg(feature = "cpu")] {
+    /// use deer_solver::{cells::Gru, Cpu, Problem, Solver, Tangents};
+    /// use ndarray::{Array1, Array2};
+    ///
+    /// let gru = Gru::<f64>::random(2, 4, 0);
+    /// let (x0, inputs) = (Array1::zeros(4), Array2::ones((100, 2)));
+    /// let problem = Problem::new(&gru, x0.view(), inputs.view())?;
+    /// let solution = Solver::auto().solve(&problem, &Cpu::new())?;
+    /// let direction = Tangents { initial_state: Array2::ones((1, 4)), ..Tangents::zeros(&problem) };
+    /// let change = solution.jvp(&problem, &direction, &Cpu::new())?;
+    /// assert_eq!(change.shape(), [1, 100, 4]);
+    /// # }
+    /// # Ok::<(), deer_solver::Error>(())
+    /// ```
+    pub fn jvp<D: Dynamics<Real = R>, B: Differentiate<R>>(
+        &self,
+        problem: &Problem<'_, D>,
+        tangents: &Tangents<R>,
+        backend: &B,
+    ) -> Result<Array3<R>> {
+        let trajectory = Trajectory::of(self, problem)?;
+        forward::jvp(&trajectory, &Graph::trace(problem.dynamics())?, tangents, backend)
+    }
+
+    /// The gradient of a loss with respect to parameters, inputs and initial states, given its derivative with respect to
+    /// the states, `cotangent` `[B, T, n]` (ignored after the end of a shorter sequence): reverse, for all of
+    /// them at once, at the price of a few solves.
+    ///
+    /// `problem` is the one that was solved, by whatever method and backend. Exact but for rounding; contributions
+    /// that decay below `ε²` of the largest cotangent count as zero.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a cotangent that does not fit the problem, [`Error::NonFinite`] for one with a NaN or an
+    /// infinity; [`Error::Setting`] for a solution that did not converge or is another problem's, and for a step that
+    /// cannot be traced (see [`Graph::trace`]).
+    ///
+    /// # Example
+    /// ```
+    /// # #[cfg(feature = "cpu")] {
+    /// use deer_solver::{cells::Gru, Cpu, Problem, Solver};
+    /// use ndarray::{Array1, Array2};
+    ///
+    /// let gru = Gru::<f64>::random(2, 4, 0);
+    /// let (x0, inputs) = (Array1::zeros(4), Array2::ones((100, 2)));
+    /// let problem = Problem::new(&gru, x0.view(), inputs.view())?;
+    /// let solution = Solver::auto().solve(&problem, &Cpu::new())?;
+    /// // The loss ½ Σ x² has the derivative x.
+    /// let gradient = solution.vjp(&problem, solution.states(), &Cpu::new())?;
+    /// assert_eq!(gradient.params.len(), gru.params().len());
+    /// # use deer_solver::Dynamics;
+    /// # }
+    /// # Ok::<(), deer_solver::Error>(())
+    /// ```
+    pub fn vjp<D: Dynamics<Real = R>, B: Differentiate<R>>(
+        &self,
+        problem: &Problem<'_, D>,
+        cotangent: ArrayView3<'_, R>,
+        backend: &B,
+    ) -> Result<Cotangents<R>> {
+        let trajectory = Trajectory::of(self, problem)?;
+        backward::vjp(&trajectory, &Graph::trace(problem.dynamics())?, cotangent, backend)
+    }
+
+    /// As [`vjp`](Self::vjp), for a loss of the last state of each sequence: `cotangent` `[B, n]`. That of a sequence
+    /// without steps goes to its initial state.
+    ///
+    /// # Errors
+    /// Those of [`vjp`](Self::vjp).
+    pub fn vjp_last<D: Dynamics<Real = R>, B: Differentiate<R>>(
+        &self,
+        problem: &Problem<'_, D>,
+        cotangent: ArrayView2<'_, R>,
+        backend: &B,
+    ) -> Result<Cotangents<R>> {
+        let (batch, n) = (problem.batch_size(), problem.state_dim());
+        check_shape(
+            "cotangent",
+            &format!("[B = {batch}, n = {n}]"),
+            cotangent.shape(),
+            &[batch, n],
+        )?;
+        let mut all = Array3::default((batch, problem.max_steps(), n));
+        for b in 0..batch {
+            if let Some(last) = problem.steps(b).checked_sub(1) {
+                all.slice_mut(ndarray::s![b, last, ..]).assign(&cotangent.row(b));
+            }
+        }
+        let mut gradient = self.vjp(problem, all.view(), backend)?;
+        for b in (0..batch).filter(|&b| problem.steps(b) == 0) {
+            gradient.initial_state.row_mut(b).assign(&cotangent.row(b));
+        }
+        Ok(gradient)
+    }
+}
+
+/// A solution and its problem, which fit each other as far as shapes tell.
+struct Trajectory<'a, R: Real> {
+    path: Path<'a, R>,
+    steps: Vec<usize>,
+}
+
+impl<'a, R: Real> Trajectory<'a, R> {
+    fn of<D: Recurrence<Real = R>>(
+        solution: &'a Solution<R>,
+        problem: &'a Problem<'_, D>,
+    ) -> Result<Self> {
+        let (batch, n) = (problem.batch_size(), problem.state_dim());
+        let shape = [batch, problem.max_steps(), n];
+        let steps: Vec<usize> = (0..batch).map(|b| problem.steps(b)).collect();
+        if solution.states.shape() != shape || solution.steps != steps {
+            return Err(not_of_this_problem("a solution of another shape"));
+        }
+        if !solution.converged() {
+            return Err(Error::setting(
+                "solution",
+                "one that converged",
+                format!("{:?}", solution.termination()),
+            ));
+        }
+        // What solvers build is contiguous.
+        let states = solution.states.as_slice().unwrap_or_default();
+        let initial = problem.initial_states();
+        let path = Path {
+            initial,
+            inputs: (0..batch).map(|b| problem.inputs(b)).collect(),
+            states,
+            params: problem.params(),
+            max_steps: problem.max_steps(),
+            n,
+            m: problem.input_dim(),
+        };
+        Ok(Self { path, steps })
+    }
+
+    /// Blocks of the first sweep.
+    fn blocks(&self, lanes: usize) -> Vec<Block> {
+        /// Steps of a block, where the trajectory is long enough.
+        const STEPS: usize = 256;
+        let total: usize = self.steps.iter().sum();
+        let groups = blocks::groups_for(total, lanes, STEPS);
+        let per_sequence = (groups * lanes).div_ceil(self.steps.len().max(1)).max(1);
+        let len = self.path.max_steps.div_ceil(per_sequence).max(1).next_multiple_of(Swept::TILE);
+        blocks::cut(&self.steps, len)
+    }
+
+    /// Whether the step leads from each state to the next, as the first sweep saw it.
+    fn check(&self, swept: &[Swept]) -> Result<()> {
+        /// Relative difference that no tolerance explains.
+        const ANOTHER: f64 = 1e-2;
+        let difference: f64 = swept.iter().map(|swept| swept.difference).sum();
+        let magnitude: f64 = swept.iter().map(|swept| swept.magnitude).sum();
+        // Not a number is no agreement either.
+        if difference <= ANOTHER * magnitude {
+            return Ok(());
+        }
+        Err(not_of_this_problem(&format!(
+            "states that differ from the step's by {:.1e} of their size",
+            difference / magnitude
+        )))
+    }
+}
+
+fn not_of_this_problem(got: &str) -> Error {
+    Error::setting("problem", "the one that the solution is of", got)
+}
+
+fn check_shape(
+    argument: &'static str,
+    expected: &str,
+    got: &[usize],
+    shape: &[usize],
+) -> Result<()> {
+    if got == shape { Ok(()) } else { Err(Error::shape(argument, expected, got)) }
+}
+
+/// `values` in the order of their axes.
+fn contiguous<'v, R: Real, D: ndarray::Dimension>(
+    values: &'v ndarray::ArrayRef<R, D>,
+) -> std::borrow::Cow<'v, [R]> {
+    match values.as_slice() {
+        Some(slice) => std::borrow::Cow::Borrowed(slice),
+        None => std::borrow::Cow::Owned(values.iter().copied().collect()),
+    }
+}
+
+/// The size of a derivative below which it counts as zero: `ε²` of the largest.
+fn floor<R: Real>(sizes: &[R]) -> R {
+    let largest = sizes.iter().fold(0.0f64, |largest, size| largest.max(size.to_f64()));
+    R::from_f64(largest * R::EPSILON.to_f64() * R::EPSILON.to_f64())
+}
+
+/// Those of `blocks` to which something is handed over, with what it is.
+fn handed_over<R: Real>(
+    blocks: &[Block],
+    handed: impl Iterator<Item = (usize, Vec<R>)>,
+) -> (Vec<Block>, Vec<usize>, Vec<R>) {
+    let (mut chosen, mut places, mut borders) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, border) in handed {
+        if border.iter().any(|x| x.to_f64() != 0.0) {
+            chosen.push(blocks[place]);
+            places.push(place);
+            borders.extend(border);
+        }
+    }
+    (chosen, places, borders)
+}

@@ -1,0 +1,118 @@
+//! Derivatives of a graph, as graphs.
+//!
+//! The slope of every operation is that of [`Dual`] over expressions, so that forward, reverse and dual numbers
+//! agree on ties and at singular points. A structural zero is the constant 0, with which the builder
+//! does nothing.
+
+use super::builder::recording;
+use super::trace::leaf;
+use super::{Binary, Builder, Graph, Id, Leaves, Op, record};
+use crate::scalar::{Dual, Expr, Scalar};
+
+/// Expressions of a derivative; constants are rounded by the builder.
+type E = Expr<f64>;
+
+impl Graph {
+    /// The derivative in one direction. Seeds are the direction: tangents of the state `[n]`, of the input
+    /// `[m]` and of θ, one after the other. Outputs are those of this graph, then their derivatives.
+    pub fn forward(&self) -> Self {
+        let Leaves { state, input, params, .. } = self.leaves;
+        let leaves = Leaves { seeds: state + input + params, ..self.leaves };
+        let derivative = || {
+            let seeds = leaf::<f64>(leaves.seeds, Op::Seed);
+            let zero = E::from_f64(0.0);
+            let mut tangents: Vec<E> = Vec::with_capacity(self.nodes.len());
+            for op in &self.nodes {
+                let tangent = match *op {
+                    Op::State(i) => seeds[i as usize],
+                    Op::Input(i) => seeds[state + i as usize],
+                    Op::Param(i) => seeds[state + input + i as usize],
+                    _ => push_forward(*op, |operand| tangents[operand as usize]).unwrap_or(zero),
+                };
+                tangents.push(tangent);
+            }
+            self.outputs.iter().map(|&output| node(tangents[output as usize])).collect()
+        };
+        self.extended(leaves, derivative)
+    }
+
+    /// The transposed derivative. Seeds are cotangents of the outputs; the further outputs
+    /// are the cotangents of the state `[n]`, of the input `[m]` and of θ, one after the other.
+    pub fn reverse(&self) -> Self {
+        let Leaves { state, input, params, .. } = self.leaves;
+        let leaves = Leaves { seeds: self.outputs.len(), ..self.leaves };
+        let derivative = || {
+            let zero = E::from_f64(0.0);
+            let mut cotangents = vec![zero; self.nodes.len()];
+            for (&output, seed) in self.outputs.iter().zip(leaf::<f64>(leaves.seeds, Op::Seed)) {
+                cotangents[output as usize] = sum(cotangents[output as usize], seed);
+            }
+            let mut results = vec![zero; state + input + params];
+            for (id, op) in self.nodes.iter().enumerate().rev() {
+                let cotangent = cotangents[id];
+                match *op {
+                    Op::State(i) => results[i as usize] = cotangent,
+                    Op::Input(i) => results[state + i as usize] = cotangent,
+                    Op::Param(i) => results[state + input + i as usize] = cotangent,
+                    _ if is_zero(cotangent) => {}
+                    _ => {
+                        for (k, operand) in op.operands().enumerate() {
+                            let part = pull_back(*op, k, cotangent).unwrap_or(zero);
+                            cotangents[operand as usize] = sum(cotangents[operand as usize], part);
+                        }
+                    }
+                }
+            }
+            results.into_iter().map(node).collect()
+        };
+        self.extended(leaves, derivative)
+    }
+
+    /// This graph with the outputs that `derivative` adds while it is recorded.
+    fn extended(&self, leaves: Leaves, derivative: impl FnOnce() -> Vec<Id>) -> Self {
+        let (builder, added) = recording(Builder::extending(self), derivative);
+        let outputs = self.outputs.iter().copied().chain(added).collect();
+        // Nothing that is recorded here comes from outside, which is the only fault there is.
+        builder.finish(outputs, leaves).unwrap_or_else(|_| self.clone())
+    }
+}
+
+fn node(e: E) -> Id {
+    e.id().unwrap_or_default()
+}
+
+/// `a + b`; a product is added fused.
+fn sum(a: E, b: E) -> E {
+    let product = |id: Id| {
+        record(|builder, _| match builder.op(id) {
+            Op::Binary(Binary::Mul, x, y) => Some((x, y)),
+            _ => None,
+        })
+    };
+    match b.id().and_then(product).flatten() {
+        Some((x, y)) => E::of(x).mul_add(E::of(y), a),
+        None => a + b,
+    }
+}
+
+/// Whether nothing depends on it.
+fn is_zero(e: E) -> bool {
+    let zero = |id: Id| record(|builder, _| builder.op(id) == Op::Constant(0.0));
+    e.id().and_then(zero).unwrap_or(false)
+}
+
+/// The tangent of an operation, given those of its operands.
+fn push_forward(op: Op, tangent: impl Fn(Id) -> E) -> Option<E> {
+    let operands: Vec<Id> = op.operands().collect();
+    let dual = |k: usize| Dual::new(E::of(operands[k]), [tangent(operands[k])]);
+    op.apply(dual).map(|result| result.tangents[0])
+}
+
+/// What operand `k` of an operation gets of its result's cotangent: as slopes are linear, the tangent of the result
+/// where the operand's is that cotangent and the others' are zero.
+fn pull_back(op: Op, k: usize, cotangent: E) -> Option<E> {
+    let operands: Vec<Id> = op.operands().collect();
+    let zero = E::from_f64(0.0);
+    let dual = |j: usize| Dual::new(E::of(operands[j]), [if j == k { cotangent } else { zero }]);
+    op.apply(dual).map(|result| result.tangents[0])
+}

@@ -1,0 +1,396 @@
+//! A graph as a list of instructions on slots, for machines that run many steps at once.
+//!
+//! An instruction works on whole [`Lanes`](crate::Lanes), so that finding out what it is costs little beside doing
+//! it. Sums of products with parameters, which are most of a network, are one instruction each. A slot is used again
+//! as soon as nothing needs what it holds.
+
+use super::{Binary, Graph, Id, Leaves, Op, Unary};
+use crate::scalar::{Isa, Lanes, Real, Scalar};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// A place in the slots.
+type Slot = u32;
+
+/// One instruction; results come first.
+#[derive(Clone, Copy, Debug)]
+enum Instruction {
+    Unary(Slot, Unary, Slot),
+    Powi(Slot, i32, Slot),
+    Binary(Slot, Binary, Slot, Slot),
+    Add(Slot, Slot, Slot),
+    Sub(Slot, Slot, Slot),
+    Mul(Slot, Slot, Slot),
+    MulAdd(Slot, Slot, Slot, Slot),
+    Select(Slot, [Slot; 4]),
+    /// Adds the terms `from..to` to what `start` says.
+    Sum {
+        out: Slot,
+        start: Start,
+        from: u32,
+        to: u32,
+    },
+}
+
+/// What a sum starts from.
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    Slot(Slot),
+    /// An entry of the table.
+    Entry(u32),
+    /// The first product alone.
+    Product,
+}
+
+/// A product of a sum: an entry of the table and a slot.
+#[derive(Clone, Copy, Debug)]
+struct Term {
+    entry: u32,
+    slot: Slot,
+}
+
+/// A graph, ready to be run on lanes.
+///
+/// The table is what is the same in every lane and step: θ, then those seeds that are not in slots, then constants.
+#[derive(Clone, Debug)]
+pub struct Program {
+    code: Vec<Instruction>,
+    terms: Vec<Term>,
+    constants: Vec<f64>,
+    /// Slots that hold an entry of the table all the time.
+    fixed: Vec<(Slot, u32)>,
+    slots: usize,
+    leaves: Leaves,
+    seed_slots: usize,
+    outputs: Vec<Slot>,
+}
+
+impl Program {
+    /// Of a graph whose first `seed_slots` seeds differ between lanes.
+    pub(crate) fn new(graph: &Graph, seed_slots: usize) -> Self {
+        Compiler::new(graph, seed_slots).compile()
+    }
+
+    /// Slots that it works on.
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// The slots of the state.
+    pub(crate) fn state(&self) -> Range<usize> {
+        0..self.leaves.state
+    }
+
+    /// The slots of the input.
+    pub(crate) fn input(&self) -> Range<usize> {
+        self.leaves.state..self.leaves.state + self.leaves.input
+    }
+
+    /// The slots of the seeds.
+    pub(crate) fn seeds(&self) -> Range<usize> {
+        self.input().end..self.input().end + self.seed_slots
+    }
+
+    /// The slots of the outputs.
+    pub(crate) fn outputs(&self) -> &[Slot] {
+        &self.outputs
+    }
+
+    /// The table for parameters `params` and seeds `seeds` (those not in slots).
+    pub(crate) fn table<R: Real>(&self, params: &[R], seeds: &[R]) -> Vec<R> {
+        let mut table = params.to_vec();
+        table.extend_from_slice(seeds);
+        table.extend(self.constants.iter().map(|&x| R::from_f64(x)));
+        table
+    }
+
+    /// Slots before the first step.
+    #[inline(always)]
+    pub(crate) fn prepare<R: Real, I: Isa, const K: usize>(
+        &self,
+        table: &[R],
+    ) -> Vec<Lanes<R, I, K>> {
+        let mut slots = vec![Lanes::from_f64(0.0); self.slots];
+        for &(slot, entry) in &self.fixed {
+            slots[slot as usize] = Lanes::constant(table[entry as usize]);
+        }
+        slots
+    }
+
+    /// One step: reads the slots of state, input and seeds, writes those of the outputs.
+    #[inline(always)]
+    pub(crate) fn run<R: Real, I: Isa, const K: usize>(
+        &self,
+        table: &[R],
+        slots: &mut [Lanes<R, I, K>],
+    ) {
+        for instruction in &self.code {
+            match *instruction {
+                Instruction::Sum { out, start, from, to } => {
+                    let mut terms = &self.terms[from as usize..to as usize];
+                    let mut sum: Lanes<R, I, K> = match start {
+                        Start::Slot(slot) => slots[slot as usize],
+                        Start::Entry(entry) => Lanes::constant(table[entry as usize]),
+                        Start::Product => {
+                            let Term { entry, slot } = terms[0];
+                            terms = &terms[1..];
+                            slots[slot as usize] * table[entry as usize]
+                        }
+                    };
+                    for term in terms {
+                        let factor = Lanes::constant(table[term.entry as usize]);
+                        sum = slots[term.slot as usize].mul_add(factor, sum);
+                    }
+                    slots[out as usize] = sum;
+                }
+                Instruction::MulAdd(out, a, b, c) => {
+                    slots[out as usize] =
+                        slots[a as usize].mul_add(slots[b as usize], slots[c as usize]);
+                }
+                Instruction::Mul(out, a, b) => {
+                    slots[out as usize] = slots[a as usize] * slots[b as usize];
+                }
+                Instruction::Add(out, a, b) => {
+                    slots[out as usize] = slots[a as usize] + slots[b as usize];
+                }
+                Instruction::Sub(out, a, b) => {
+                    slots[out as usize] = slots[a as usize] - slots[b as usize];
+                }
+                Instruction::Unary(out, function, a) => {
+                    slots[out as usize] = function.apply(slots[a as usize]);
+                }
+                Instruction::Powi(out, n, a) => {
+                    slots[out as usize] = slots[a as usize].powi(n);
+                }
+                Instruction::Binary(out, function, a, b) => {
+                    slots[out as usize] = function.apply(slots[a as usize], slots[b as usize]);
+                }
+                Instruction::Select(out, [a, b, c, d]) => {
+                    slots[out as usize] = slots[a as usize].select(
+                        slots[b as usize],
+                        slots[c as usize],
+                        slots[d as usize],
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Where the value of a node is.
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    Slot(Slot),
+    Entry(u32),
+}
+
+struct Compiler<'g> {
+    graph: &'g Graph,
+    seed_slots: usize,
+    /// How often each node is used; an output once more.
+    uses: Vec<u32>,
+    constants: Vec<f64>,
+    program_terms: Vec<Term>,
+    fixed: HashMap<u32, Slot>,
+    values: Vec<Option<Value>>,
+    free: Vec<Slot>,
+    slots: usize,
+}
+
+impl<'g> Compiler<'g> {
+    fn new(graph: &'g Graph, seed_slots: usize) -> Self {
+        let mut uses = vec![0; graph.nodes.len()];
+        for id in
+            graph.nodes.iter().flat_map(|op| op.operands()).chain(graph.outputs.iter().copied())
+        {
+            uses[id as usize] += 1;
+        }
+        Self {
+            graph,
+            seed_slots,
+            uses,
+            constants: Vec::new(),
+            program_terms: Vec::new(),
+            fixed: HashMap::new(),
+            values: vec![None; graph.nodes.len()],
+            free: Vec::new(),
+            slots: graph.leaves.state + graph.leaves.input + seed_slots,
+        }
+    }
+
+    fn compile(mut self) -> Program {
+        let graph = self.graph;
+        let Leaves { state, input, params, seeds } = graph.leaves;
+        let inside = self.inside_of_sums();
+        let mut code = Vec::new();
+        for (id, &op) in graph.nodes.iter().enumerate() {
+            let leaf = match op {
+                Op::State(i) => Some(Value::Slot(i)),
+                Op::Input(i) => Some(Value::Slot(state as u32 + i)),
+                Op::Seed(i) if (i as usize) < self.seed_slots => {
+                    Some(Value::Slot((state + input) as u32 + i))
+                }
+                Op::Seed(i) => Some(Value::Entry(params as u32 + i - self.seed_slots as u32)),
+                Op::Param(i) => Some(Value::Entry(i)),
+                Op::Constant(x) => {
+                    self.constants.push(x);
+                    let first = params + seeds.saturating_sub(self.seed_slots);
+                    Some(Value::Entry((first + self.constants.len() - 1) as u32))
+                }
+                _ => None,
+            };
+            if leaf.is_some() {
+                self.values[id] = leaf;
+            } else if !inside[id] {
+                let instruction = self.instruction(id as Id, &inside);
+                code.push(instruction);
+            }
+        }
+        let outputs = graph.outputs.iter().map(|&output| self.slot(output)).collect();
+        Program {
+            code,
+            terms: self.program_terms,
+            constants: self.constants,
+            fixed: self.fixed.into_iter().map(|(entry, slot)| (slot, entry)).collect(),
+            slots: self.slots,
+            leaves: graph.leaves,
+            seed_slots: self.seed_slots,
+            outputs,
+        }
+    }
+
+    /// Whether a node is the same in every lane and step.
+    fn is_entry(&self, id: Id) -> bool {
+        match self.graph.nodes[id as usize] {
+            Op::Param(_) | Op::Constant(_) => true,
+            Op::Seed(i) => i as usize >= self.seed_slots,
+            _ => false,
+        }
+    }
+
+    /// The entry and the other factor of a product that a sum can take.
+    fn product(&self, op: Op) -> Option<(Id, Id)> {
+        let (Op::MulAdd(a, b, _) | Op::Binary(Binary::Mul, a, b)) = op else { return None };
+        match (self.is_entry(a), self.is_entry(b)) {
+            (true, false) => Some((a, b)),
+            (false, true) => Some((b, a)),
+            _ => None,
+        }
+    }
+
+    /// Nodes whose value is needed inside of a sum only, as its next addend.
+    fn inside_of_sums(&self) -> Vec<bool> {
+        let mut inside = vec![false; self.graph.nodes.len()];
+        for &op in &self.graph.nodes {
+            if let Op::MulAdd(_, _, c) = op
+                && self.product(op).is_some()
+                && self.uses[c as usize] == 1
+                && self.product(self.graph.nodes[c as usize]).is_some()
+            {
+                inside[c as usize] = true;
+            }
+        }
+        inside
+    }
+
+    fn instruction(&mut self, id: Id, inside: &[bool]) -> Instruction {
+        let op = self.graph.nodes[id as usize];
+        if self.product(op).is_some() {
+            return self.sum(id, inside);
+        }
+        let operands: Vec<Slot> = op.operands().map(|operand| self.slot(operand)).collect();
+        for operand in op.operands() {
+            self.used(operand);
+        }
+        let out = self.place(id);
+        match (op, &operands[..]) {
+            (Op::Unary(function, _), &[a]) => Instruction::Unary(out, function, a),
+            (Op::Powi(_, n), &[a]) => Instruction::Powi(out, n, a),
+            (Op::Binary(Binary::Add, ..), &[a, b]) => Instruction::Add(out, a, b),
+            (Op::Binary(Binary::Sub, ..), &[a, b]) => Instruction::Sub(out, a, b),
+            (Op::Binary(Binary::Mul, ..), &[a, b]) => Instruction::Mul(out, a, b),
+            (Op::Binary(function, ..), &[a, b]) => Instruction::Binary(out, function, a, b),
+            (Op::MulAdd(..), &[a, b, c]) => Instruction::MulAdd(out, a, b, c),
+            (_, operands) => {
+                // What is left is a selection; leaves have no instruction.
+                let mut four = [0; 4];
+                four[..operands.len()].copy_from_slice(operands);
+                Instruction::Select(out, four)
+            }
+        }
+    }
+
+    /// The sum that ends in the node `id`.
+    fn sum(&mut self, id: Id, inside: &[bool]) -> Instruction {
+        let mut products = Vec::new();
+        let mut at = id;
+        let start = loop {
+            let op = self.graph.nodes[at as usize];
+            products.extend(self.product(op));
+            match op {
+                Op::MulAdd(_, _, c) if inside[c as usize] => at = c,
+                Op::MulAdd(_, _, c) => break Some(c),
+                _ => break None,
+            }
+        };
+        let from = self.program_terms.len() as u32;
+        for &(entry, factor) in products.iter().rev() {
+            let term = Term { entry: self.entry(entry), slot: self.slot(factor) };
+            self.program_terms.push(term);
+        }
+        let first = match start {
+            None => Start::Product,
+            Some(c) if self.is_entry(c) => Start::Entry(self.entry(c)),
+            Some(c) => Start::Slot(self.slot(c)),
+        };
+        for operand in products.iter().flat_map(|&(entry, factor)| [entry, factor]).chain(start) {
+            self.used(operand);
+        }
+        let out = self.place(id);
+        Instruction::Sum { out, start: first, from, to: self.program_terms.len() as u32 }
+    }
+
+    /// The entry of a node that is one.
+    fn entry(&self, id: Id) -> u32 {
+        match self.values[id as usize] {
+            Some(Value::Entry(entry)) => entry,
+            _ => 0,
+        }
+    }
+
+    /// The slot that has a node's value; one that keeps it for an entry of the table.
+    fn slot(&mut self, id: Id) -> Slot {
+        match self.values[id as usize] {
+            Some(Value::Slot(slot)) => slot,
+            Some(Value::Entry(entry)) => *self.fixed.entry(entry).or_insert_with(|| {
+                self.slots += 1;
+                self.slots as Slot - 1
+            }),
+            None => 0,
+        }
+    }
+
+    /// Counts a use of an operation's result, whose slot is free after the last one.
+    fn used(&mut self, id: Id) {
+        let uses = &mut self.uses[id as usize];
+        *uses -= 1;
+        let leaf = self.graph.nodes[id as usize].operands().next().is_none();
+        if *uses == 0
+            && !leaf
+            && let Some(Value::Slot(slot)) = self.values[id as usize]
+        {
+            self.free.push(slot);
+        }
+    }
+
+    /// A slot for the result of `id`.
+    fn place(&mut self, id: Id) -> Slot {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots as Slot - 1
+        });
+        self.values[id as usize] = Some(Value::Slot(slot));
+        slot
+    }
+}

@@ -1,0 +1,277 @@
+//! Graphs of random expressions and of cells against the step itself, central differences, and each other.
+
+use super::adjoint::Adjoint;
+use super::program::Program;
+use super::{Graph, Op};
+use crate::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
+use crate::dynamics::{Dynamics, Structure};
+use crate::scalar::dispatch::{Kernel, dispatch};
+use crate::scalar::{Constant, InstructionSet, Isa, Lanes, Param, Parameter, Scalar};
+use proptest::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const N: usize = 3;
+const M: usize = 2;
+const P: usize = 4;
+
+/// A step made of random operations on what is there already.
+#[derive(Clone, Debug)]
+struct Random {
+    operations: Vec<(u8, [usize; 4])>,
+    params: [f64; P],
+}
+
+impl Dynamics for Random {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        N
+    }
+    fn input_dim(&self) -> usize {
+        M
+    }
+    fn params(&self) -> &[f64] {
+        &self.params
+    }
+    #[inline(always)]
+    fn step<S: Scalar<Real = f64>>(&self, p: &[Param<S>], x: &[S], u: &[S], next: &mut [S]) {
+        let mut known: Vec<S> = x.iter().chain(u).copied().collect();
+        known.push(S::from_f64(0.5));
+        known.push(S::from_f64(1.0));
+        for &(operation, operands) in &self.operations {
+            let [a, b, c, d] = operands.map(|operand| known[operand % known.len()]);
+            let param = p[operands[1] % P];
+            known.push(match operation % 28 {
+                0 => a + b,
+                1 => a - b,
+                2 => a * b,
+                3 => a / (b * b + 1.0),
+                4 => a * param,
+                5 => a + param,
+                6 => a.mul_add_param(param, c),
+                7 => a.mul_add(b, c),
+                8 => a.select(b, c, d),
+                9 => a.max(b),
+                10 => a.min(b),
+                11 => a.tanh(),
+                12 => a.sigmoid(),
+                13 => a.sin(),
+                14 => a.cos(),
+                15 => a.softplus(),
+                16 => (a * a + 0.5).sqrt(),
+                17 => (a * a + 0.5).ln(),
+                18 => a.tanh().exp(),
+                19 => a.powi(2),
+                20 => -a,
+                21 => Constant(1.0) - a,
+                22 => a.abs(),
+                23 => a.relu(),
+                24 => (a * a + 0.5).powf(b.tanh()),
+                25 => a.atan2(b * b + 0.5),
+                26 => (a * a + 1.0).recip(),
+                _ => a.hypot(b + 3.0).ln_1p(),
+            });
+        }
+        for (next, known) in next.iter_mut().zip(known.iter().rev()) {
+            *next = known.tanh();
+        }
+    }
+}
+
+fn random() -> impl Strategy<Value = Random> {
+    let operation = (any::<u8>(), [0..64usize, 0..64, 0..64, 0..64]);
+    (prop::collection::vec(operation, N..40), [-2.0..2.0, -2.0..2.0, -2.0..2.0, -2.0..2.0])
+        .prop_map(|(operations, params)| Random { operations, params })
+}
+
+fn numbers(count: usize) -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(-1.5..1.5, count)
+}
+
+fn close(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance * (1.0 + a.abs().max(b.abs()))
+}
+
+/// One step of a program in every lane of the machine's widest vectors; lane `l` of `leaves` is given by `lane`.
+struct Run<'a> {
+    program: &'a Program,
+    table: Vec<f64>,
+    leaves: &'a dyn Fn(usize) -> Vec<f64>,
+}
+
+impl Kernel for Run<'_> {
+    type Output = Vec<Vec<f64>>;
+    #[inline(always)]
+    fn run<I: Isa>(self) -> Self::Output {
+        let lanes = Lanes::<f64, I, 2>::LANES;
+        let mut slots = self.program.prepare::<f64, I, 2>(&self.table);
+        for lane in 0..lanes {
+            for (slot, value) in slots.iter_mut().zip((self.leaves)(lane)) {
+                slot.set_lane(lane, value);
+            }
+        }
+        self.program.run(&self.table, &mut slots);
+        let output = |lane: usize| {
+            self.program.outputs().iter().map(|&slot| slots[slot as usize].lane(lane)).collect()
+        };
+        (0..lanes).map(output).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn graphs_agree_with_the_step_and_with_each_other(
+        step in random(), x in numbers(N), u in numbers(M), t in numbers(N + M + P), v in numbers(N),
+    ) {
+        let graph = Graph::trace(&step).unwrap();
+        let value = graph.evaluate(&x, &u, &step.params, &[]);
+        let mut next = [0.0; N];
+        step.step::<f64>(Parameter::from_slice(&step.params), &x, &u, &mut next);
+        prop_assert_eq!(&value, &next.to_vec());
+
+        // Forward against central differences, in places where the step is smooth.
+        let forward = graph.forward().evaluate(&x, &u, &step.params, &t);
+        prop_assert_eq!(&forward[..N], &next[..]);
+        let moved = |by: f64| {
+            let at: Vec<f64> = x.iter().chain(&u).chain(&step.params).zip(&t).map(|(a, t)| a + by * t).collect();
+            graph.evaluate(&at[..N], &at[N..N + M], &at[N + M..], &[])
+        };
+        let [a, b, c, d] = [1e-5, -1e-5, 2e-5, -2e-5].map(moved);
+        for i in 0..N {
+            let (near, far) = ((a[i] - b[i]) / 2e-5, (c[i] - d[i]) / 4e-5);
+            // Two differences that disagree lie across a kink, or where higher derivatives are large.
+            if (near - far).abs() < 1e-6 && ((a[i] - 2.0 * value[i] + b[i]) / 1e-10).abs() < 1e3 {
+                prop_assert!(close(forward[N + i], near, 1e-4), "{} {}", forward[N + i], near);
+            }
+        }
+
+        // Reverse is the transpose of forward.
+        let reverse = graph.reverse().evaluate(&x, &u, &step.params, &v);
+        let left: f64 = (0..N).map(|i| v[i] * forward[N + i]).sum();
+        let right: f64 = reverse[N..].iter().zip(&t).map(|(a, b)| a * b).sum();
+        prop_assert!(close(left, right, 1e-9), "{left} {right}");
+
+        // Programs do what the graphs say, in every lane.
+        let forward_graph = graph.forward();
+        let program = Program::new(&forward_graph, N + M);
+        let leaves = |lane: usize| {
+            let shift = lane as f64 / 16.0;
+            x.iter().chain(&u).chain(&t[..N + M]).map(|a| a + shift).collect::<Vec<f64>>()
+        };
+        let table = program.table(&step.params, &t[N + M..]);
+        let run = Run { program: &program, table, leaves: &leaves };
+        for (lane, got) in dispatch(InstructionSet::detect(), run).into_iter().enumerate() {
+            let at = leaves(lane);
+            let seeds = [&at[N + M..], &t[N + M..]].concat();
+            let expected = forward_graph.evaluate(&at[..N], &at[N..N + M], &step.params, &seeds);
+            for (got, expected) in got.iter().zip(&expected) {
+                prop_assert!(close(*got, *expected, 1e-9) || got.is_nan() && expected.is_nan(), "{got} {expected}");
+            }
+        }
+
+        // The adjoint's products are the cotangents of θ.
+        let adjoint = Adjoint::new(&graph);
+        let leaves = |_: usize| x.iter().chain(&u).chain(&v).copied().collect::<Vec<f64>>();
+        let table = adjoint.program.table(&step.params, &[]);
+        let run = Run { program: &adjoint.program, table, leaves: &leaves };
+        let got = dispatch(InstructionSet::detect(), run).swap_remove(1);
+        let mut params = [0.0; P];
+        for product in &adjoint.products {
+            let right = product.right.map_or(1.0, |right| got[N + M + adjoint.lefts + right]);
+            params[product.param] += got[N + M + product.left] * right;
+        }
+        for (got, expected) in got[..N + M].iter().chain(&params).zip(&reverse[N..]) {
+            prop_assert!(close(*got, *expected, 1e-9), "{got} {expected}");
+        }
+    }
+}
+
+#[test]
+fn structures_are_found() {
+    let structure = |graph: Graph| super::structure::structure_of(&graph.sparsity());
+    assert_eq!(structure(Graph::trace(&Gru::<f64>::random(2, 4, 0)).unwrap()), Structure::Dense);
+    assert_eq!(structure(Graph::trace(&Elman::<f64>::random(2, 4, 0)).unwrap()), Structure::Dense);
+    assert_eq!(structure(Graph::trace(&Lstm::<f64>::random(2, 3, 0)).unwrap()), Structure::Dense);
+    assert_eq!(structure(Graph::trace(&Lem::<f64>::random(2, 2, 0)).unwrap()), Structure::Dense);
+    let diagonal = DiagonalGru::<f64>::random(2, 4, 0);
+    assert_eq!(structure(Graph::trace(&diagonal).unwrap()), Structure::Diagonal);
+    let blocks = DiagonalLstm::<f64>::random(2, 4, 0);
+    assert_eq!(structure(Graph::trace(&blocks).unwrap()), blocks.structure());
+}
+
+/// The rows of a network are one sum each, and its weights in no slot of their own.
+#[test]
+fn weights_are_factors_of_sums() {
+    let n = 8;
+    let gru = Gru::<f32>::random(2, n, 0);
+    let graph = Graph::trace(&gru).unwrap();
+    assert_eq!(graph.params_used().len(), gru.params().len());
+    assert!(Program::new(&graph, 0).slots() < 6 * n, "{}", Program::new(&graph, 0).slots());
+    let adjoint = Adjoint::new(&graph);
+    assert_eq!((adjoint.lefts, adjoint.rights), (4 * n, n + 2));
+    assert_eq!(adjoint.products.len(), gru.params().len());
+    assert!(adjoint.program.slots() < 16 * n, "{}", adjoint.program.slots());
+}
+
+#[test]
+fn arithmetic_on_constants_is_done_while_tracing() {
+    struct Constants;
+    impl Dynamics for Constants {
+        type Real = f32;
+        fn state_dim(&self) -> usize {
+            1
+        }
+        fn step<S: Scalar<Real = f32>>(&self, _: &[Param<S>], x: &[S], _: &[S], next: &mut [S]) {
+            let third = S::from_f64(1.0) / S::from_f64(3.0);
+            let unused = x[0].exp();
+            let _ = unused;
+            next[0] = x[0] * third + x[0] * third;
+        }
+    }
+    let graph = Graph::trace(&Constants).unwrap();
+    assert_eq!(graph.nodes().len(), 4, "{graph}");
+    assert!(graph.nodes().contains(&Op::Constant(f64::from(1.0f32 / 3.0))), "{graph}");
+}
+
+#[test]
+fn impure_steps_are_errors() {
+    struct Counting(AtomicUsize);
+    impl Dynamics for Counting {
+        type Real = f64;
+        fn state_dim(&self) -> usize {
+            1
+        }
+        fn step<S: Scalar<Real = f64>>(&self, _: &[Param<S>], x: &[S], _: &[S], next: &mut [S]) {
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            next[0] = x[0] * count as f64;
+        }
+    }
+    struct Unwritten;
+    impl Dynamics for Unwritten {
+        type Real = f64;
+        fn state_dim(&self) -> usize {
+            2
+        }
+        fn step<S: Scalar<Real = f64>>(&self, _: &[Param<S>], x: &[S], _: &[S], next: &mut [S]) {
+            next[0] = x[0];
+        }
+    }
+    struct Reading;
+    impl Dynamics for Reading {
+        type Real = f64;
+        fn state_dim(&self) -> usize {
+            1
+        }
+        fn scratch_dim(&self) -> usize {
+            1
+        }
+        fn step<S: Scalar<Real = f64>>(&self, _: &[Param<S>], x: &[S], _: &[S], next: &mut [S]) {
+            next[0] = x[0] + next[1];
+        }
+    }
+    let message = |graph: crate::Result<Graph>| graph.unwrap_err().to_string();
+    assert!(message(Graph::trace(&Counting(AtomicUsize::new(1)))).contains("run again"));
+    assert!(message(Graph::trace(&Unwritten)).contains("not written"));
+    assert!(message(Graph::trace(&Reading)).contains("not written"));
+}
