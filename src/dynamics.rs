@@ -1,5 +1,6 @@
 //! The recurrence.
 
+use crate::graph::{Graph, structure_of};
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Isa, Lanes, Param, Parameter, Real, Scalar};
 
@@ -299,6 +300,12 @@ pub trait Recurrence: sealed::Sealed + Sync {
     fn input_dim(&self) -> usize;
     /// The parameters θ.
     fn params(&self) -> &[Self::Real];
+    /// The structure of the Jacobian: the one declared, or, where that is dense, the one found in the step's graph.
+    #[doc(hidden)]
+    fn find_structure(&self) -> Structure;
+    /// The structure of the Jacobian that was declared.
+    #[doc(hidden)]
+    fn declared_structure(&self) -> Structure;
 }
 
 mod sealed {
@@ -316,5 +323,17 @@ impl<D: Dynamics> Recurrence for D {
     }
     fn params(&self) -> &[Self::Real] {
         Dynamics::params(self)
+    }
+    fn find_structure(&self) -> Structure {
+        match self.structure() {
+            // A step that cannot be traced is no error here: its Jacobian is dense for all that is known.
+            Structure::Dense => {
+                Graph::trace(self).map_or(Structure::Dense, |graph| structure_of(&graph.sparsity()))
+            }
+            declared => declared,
+        }
+    }
+    fn declared_structure(&self) -> Structure {
+        self.structure()
     }
 }

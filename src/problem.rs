@@ -1,10 +1,11 @@
 //! What is to be solved: a recurrence, where it starts, and what drives it.
 
-use crate::dynamics::Recurrence;
+use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
 use crate::scalar::Real;
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, CowArray, Ix3};
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// A recurrence with initial states and inputs, for one sequence or a batch of `B`.
 ///
@@ -40,6 +41,7 @@ pub struct Problem<'a, D: Recurrence> {
     max_steps: usize,
     params: Option<Vec<D::Real>>,
     guess: Option<CowArray<'a, D::Real, Ix3>>,
+    structure: OnceLock<Structure>,
 }
 
 impl<'a, D: Recurrence> Problem<'a, D> {
@@ -232,6 +234,17 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         self.dynamics.input_dim()
     }
 
+    /// The structure of the Jacobian that Newton's method uses: the one that the recurrence declares, or, where that is dense,
+    /// the one that is found in the step's expressions (up to `n` = 64).
+    pub fn structure(&self) -> Structure {
+        /// Larger steps take longer to look at than their structure might save.
+        const LARGEST: usize = 64;
+        *self.structure.get_or_init(|| match self.state_dim() {
+            2..=LARGEST => self.dynamics.find_structure(),
+            _ => self.dynamics.declared_structure(),
+        })
+    }
+
     /// The parameters θ that the steps run with.
     pub fn params(&self) -> &[D::Real] {
         self.params.as_deref().unwrap_or_else(|| self.dynamics.params())
@@ -296,7 +309,16 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             }
         }
         let max_steps = steps.iter().copied().max().unwrap_or(0);
-        Ok(Self { dynamics, initial_state, inputs, steps, max_steps, params: None, guess: None })
+        Ok(Self {
+            dynamics,
+            initial_state,
+            inputs,
+            steps,
+            max_steps,
+            params: None,
+            guess: None,
+            structure: OnceLock::new(),
+        })
     }
 }
 

@@ -140,9 +140,9 @@ enum Map<R: Real, I: Isa> {
 }
 
 impl<'k, D: Dynamics, I: Isa> Matrix<'k, D, I> {
-    /// At a chunk's start.
+    /// At a chunk's start. Without `whole`, `structure` keeps less than the Jacobian has.
     #[inline(always)]
-    pub(super) fn new(group: Group<'k, D>, structure: Structure) -> Self {
+    pub(super) fn new(group: Group<'k, D>, structure: Structure, whole: bool) -> Self {
         let dynamics = group.dynamics;
         let n = dynamics.state_dim();
         let zero = Lanes::from_f64(0.0);
@@ -169,7 +169,7 @@ impl<'k, D: Dynamics, I: Isa> Matrix<'k, D, I> {
         };
         Self {
             structure,
-            jacobian: Jacobian::new(group, structure),
+            jacobian: Jacobian::new(group, structure, whole),
             x: vec![zero; n],
             next: vec![zero; n + dynamics.scratch_dim()],
             offset: vec![zero; n],

@@ -11,9 +11,9 @@ pub(super) const TANGENTS: usize = 4;
 /// Evaluates `f` and the entries of `∂f/∂x` that a structure keeps.
 pub(super) struct Jacobian<'k, D: Dynamics, I: Isa> {
     group: Group<'k, D>,
-    /// What is kept: the whole structure of the recurrence, or the diagonal.
+    /// What is kept.
     structure: Structure,
-    /// Whether `structure` is less than the recurrence's own.
+    /// Whether that is less than the Jacobian has.
     approximate: bool,
     x: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
     u: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
@@ -22,14 +22,14 @@ pub(super) struct Jacobian<'k, D: Dynamics, I: Isa> {
 
 impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
     #[inline(always)]
-    pub(super) fn new(group: Group<'k, D>, structure: Structure) -> Self {
+    pub(super) fn new(group: Group<'k, D>, structure: Structure, whole: bool) -> Self {
         let zero = Dual::from_f64(0.0);
         let dynamics = group.dynamics;
         let n = dynamics.state_dim();
         Self {
             group,
             structure,
-            approximate: structure != dynamics.structure(),
+            approximate: !whole,
             x: vec![zero; n],
             u: vec![zero; dynamics.input_dim()],
             next: vec![zero; n + dynamics.scratch_dim()],
@@ -46,10 +46,13 @@ impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
         entries: &mut [Lanes<D::Real, I, 1>],
     ) {
         let group = self.group;
-        let written = if self.approximate {
+        // A matrix written by hand has the structure that was declared, which may be less than was found.
+        let written = if !self.approximate && self.structure == group.dynamics.structure() {
+            I::enter(Written::<_, _, false> { group, x, u, next, entries })
+        } else if self.structure == Structure::Diagonal {
             I::enter(Written::<_, _, true> { group, x, u, next, entries })
         } else {
-            I::enter(Written::<_, _, false> { group, x, u, next, entries })
+            false
         };
         if written {
             return;

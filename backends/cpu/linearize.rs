@@ -15,8 +15,12 @@ use crate::solver::Tolerance;
 pub(super) enum Derivative {
     /// As tangents: few components, dense.
     Tangents,
-    /// As a compact matrix (none: the linear part is zero or the identity).
-    Compact(Option<Structure>),
+    /// As the matrix itself, in compact form.
+    Whole(Structure),
+    /// As the matrix's diagonal, whatever else it has.
+    Diagonal,
+    /// Not at all: the linear part is zero or the identity.
+    Constant,
 }
 
 impl Derivative {
@@ -24,7 +28,9 @@ impl Derivative {
     pub(super) fn entries(self, n: usize) -> usize {
         match self {
             Derivative::Tangents => n * n,
-            Derivative::Compact(structure) => structure.map_or(0, |s| s.entries(n)),
+            Derivative::Whole(structure) => structure.entries(n),
+            Derivative::Diagonal => n,
+            Derivative::Constant => 0,
         }
     }
 }
@@ -59,11 +65,15 @@ impl<D: Dynamics> Kernel for Linearize<'_, '_, D> {
                     I::enter(Walk { carry, n, m, lanes, settings, results, ends, maps });
                 }
             }
-            Derivative::Compact(Some(structure)) => {
-                let carry: &mut dyn Carry<_, I> = &mut Matrix::<D, I>::new(group, structure);
+            Derivative::Whole(_) | Derivative::Diagonal => {
+                let (structure, whole) = match derivative {
+                    Derivative::Whole(structure) => (structure, true),
+                    _ => (Structure::Diagonal, false),
+                };
+                let carry: &mut dyn Carry<_, I> = &mut Matrix::<D, I>::new(group, structure, whole);
                 I::enter(Walk { carry, n, m, lanes, settings, results: Some(results), ends, maps });
             }
-            Derivative::Compact(None) => {
+            Derivative::Constant => {
                 let carry: &mut dyn Carry<_, I> = &mut Unchanged::<D, I>::new(group);
                 I::enter(Walk { carry, n, m, lanes, settings, results: Some(results), ends, maps });
             }

@@ -177,17 +177,20 @@ impl Cpu {
         bytes / size_of::<R>()
     }
 
-    fn derivative<D: Dynamics>(&self, dynamics: &D, linearization: Linearization) -> Derivative {
+    fn derivative<D: Dynamics>(
+        &self,
+        problem: &Problem<'_, D>,
+        linearization: Linearization,
+    ) -> Derivative {
         /// From here on tangents cost more than Jacobians and products of whole matrices.
         const LARGE: usize = 16;
-        match (linearization, dynamics.structure()) {
-            (Linearization::Zero | Linearization::Identity, _) => Derivative::Compact(None),
-            (Linearization::Diagonal, _) => Derivative::Compact(Some(Structure::Diagonal)),
-            (Linearization::Full, Structure::Dense) if dynamics.state_dim() >= LARGE => {
-                Derivative::Compact(Some(Structure::Dense))
-            }
-            (Linearization::Full, Structure::Dense) => Derivative::Tangents,
-            (Linearization::Full, structure) => Derivative::Compact(Some(structure)),
+        match linearization {
+            Linearization::Zero | Linearization::Identity => Derivative::Constant,
+            Linearization::Diagonal => Derivative::Diagonal,
+            Linearization::Full => match problem.structure() {
+                Structure::Dense if problem.state_dim() < LARGE => Derivative::Tangents,
+                structure => Derivative::Whole(structure),
+            },
         }
     }
 }
@@ -226,7 +229,7 @@ impl<D: Dynamics> Sweep<D> for Cpu {
     }
 
     fn structure(&self, problem: &Problem<'_, D>) -> Structure {
-        problem.dynamics().structure()
+        problem.structure()
     }
 
     fn cost(&self, problem: &Problem<'_, D>) -> Cost {
@@ -370,7 +373,7 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         self.read_starts(problem, trajectory, chunks, starts)?;
         let group = Group::of(problem);
         let n = trajectory.n;
-        let derivative = self.derivative(group.dynamics, settings.linearization);
+        let derivative = self.derivative(problem, settings.linearization);
         let width = self.vector_width::<D::Real>();
         let entries = derivative.entries(n);
         let mut results = vec![Linearized::default(); chunks.len()];

@@ -114,7 +114,11 @@ impl<'k, D: Dynamics, I: Isa> Diagonal<'k, D, I> {
     fn new(group: Group<'k, D>) -> Self {
         let (n, zero) = (group.dynamics.state_dim(), Lanes::from_f64(0.0));
         Self {
-            jacobian: Jacobian::new(group, Structure::Diagonal),
+            jacobian: Jacobian::new(
+                group,
+                Structure::Diagonal,
+                group.dynamics.structure() == Structure::Diagonal,
+            ),
             next: vec![zero; n + group.dynamics.scratch_dim()],
             entries: vec![zero; n],
             changed: vec![zero; n],

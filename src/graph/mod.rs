@@ -32,6 +32,7 @@ mod trace;
 mod tests;
 
 pub(crate) use builder::{Builder, record};
+pub(crate) use structure::structure_of;
 
 use crate::scalar::Scalar;
 use std::fmt;

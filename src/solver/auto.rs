@@ -3,7 +3,7 @@
 use super::run::Run;
 use super::{Linearization, Method, blocks, jacobi, newton};
 use crate::backend::Sweep;
-use crate::dynamics::{Recurrence, Structure};
+use crate::dynamics::Recurrence;
 use crate::error::Result;
 
 /// Below this many steps in all nothing beats the loop.
@@ -87,14 +87,13 @@ fn newton_pays<D: Recurrence, B: Sweep<D>>(
     const SWEEPS: f64 = 4.0;
     /// Cost of a tangent, in steps without one.
     const TANGENT: f64 = 1.5;
-    let n = run.problem.state_dim();
-    let tangents = match run.backend.structure(run.problem) {
-        Structure::Dense => n,
-        structure => structure.block_size(n),
-    };
-    let work = 1.0 + SWEEPS * (1.0 + TANGENT * tangents as f64);
     let log_growth = growth.ln() * block as f64;
-    log_growth.is_finite() && log_growth < 2.0 && work < NEWTON_SHARE * gain
+    let pays = |tangents: usize| {
+        let work = 1.0 + SWEEPS * (1.0 + TANGENT * tangents as f64);
+        log_growth.is_finite() && log_growth < 2.0 && work < NEWTON_SHARE * gain
+    };
+    // To find out the structure takes time.
+    pays(1) && pays(run.backend.structure(run.problem).block_size(run.problem.state_dim()))
 }
 
 fn in_order<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, reason: String) -> Result<()> {

@@ -54,6 +54,16 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         factor: 1.0 - run.settings.damping,
         tolerance: run.tolerance,
     };
+    if linearization == Linearization::Full {
+        let separator = if run.reason.is_empty() { "" } else { "; " };
+        let structure = match run.backend.structure(run.problem) {
+            Structure::Dense => "dense Jacobians".to_owned(),
+            Structure::Diagonal => "diagonal Jacobians".to_owned(),
+            Structure::Blocks { size, .. } => format!("Jacobians in blocks of {size} × {size}"),
+        };
+        run.reason.push_str(separator);
+        run.reason.push_str(&structure);
+    }
     let limit = run.sweep_limit(block_len);
     if run.problem.guess().is_none() {
         let starts = run.initial_states(&chunks);

@@ -1,11 +1,11 @@
 //! What every backend must do: each method equals the plain loop.
 
 use crate::common::reference::{Allowance, check_honest, difference, plain_loop};
-use crate::maps::{Map, Noise, ignores_damping, methods, with_block};
+use crate::maps::{Kind, Map, Noise, ignores_damping, methods, with_block};
 use deer_solver::backend::Sweep;
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
 use deer_solver::scalar::InstructionSet;
-use deer_solver::{Cpu, Dynamics, Method, Problem, Real, Solution};
+use deer_solver::{Cpu, Dynamics, Method, Problem, Real, Solution, Solver, Structure};
 use ndarray::{Array2, Array3};
 
 /// Runs on a backend everything that it must get right, on recurrences that contract.
@@ -30,6 +30,10 @@ where
     all_methods("diagonal lstm", backend, &DiagonalLstm::<f64>::random(2, 3, 7), &[131]);
     all_methods("tanh 4", backend, &Map::<f64>::tanh(4, 0.8, 8), &[127, 0, 64, 1]);
     all_methods("tanh 2, f32", backend, &Map::<f32>::tanh(2, 0.8, 9), &[129]);
+    let apart = Map::<f64>::new(Kind::Apart, &[0.1, 0.5, -0.7, 0.9, -0.3, 0.2]);
+    all_methods("undeclared diagonal", backend, &apart, &[130]);
+    let pairs = Map::<f64>::new(Kind::Pairs, &[0.6, 0.5]);
+    all_methods("undeclared pairs", backend, &pairs, &[131]);
     all_methods("elman 17", backend, &Elman::<f64>::random(2, 17, 3), &[65]);
 }
 
@@ -100,5 +104,21 @@ fn every_instruction_set_conforms() {
             all_methods("gru 5, f32", &cpu, &Gru::<f32>::random(1, 5, 2), &[97]);
             all_methods("elman 17", &cpu, &Elman::<f64>::random(2, 17, 3), &[65]);
         }
+    }
+}
+
+#[test]
+fn undeclared_structures_are_found() {
+    let inputs = Array2::zeros((200, 1));
+    let x0 = ndarray::Array1::zeros(6);
+    for (kind, structure, said) in [
+        (Kind::Apart, Structure::Diagonal, "diagonal"),
+        (Kind::Pairs, Structure::Blocks { size: 2, interleaved: true }, "2 × 2"),
+    ] {
+        let map = Map::<f64>::new(kind, &[0.1; 6]);
+        let problem = Problem::new(&map, x0.view(), inputs.view()).unwrap();
+        assert_eq!(problem.structure(), structure);
+        let solution = Solver::deer().solve(&problem, &Cpu::new()).unwrap();
+        assert!(solution.report().to_string().contains(said), "{}", solution.report());
     }
 }

@@ -39,6 +39,10 @@ pub(crate) enum Kind {
     Scales,
     /// `x' = √max(x − 1/10, 0) + u`: an infinite slope at 1/10, and 0 · ∞ below it in the chain rule.
     Steep,
+    /// Six components, each of which depends on itself alone, which is not declared.
+    Apart,
+    /// Three pairs that rotate and saturate, the second half of the state with the first; not declared.
+    Pairs,
 }
 
 impl<R: Real> Map<R> {
@@ -47,6 +51,7 @@ impl<R: Real> Map<R> {
             Kind::Rotation | Kind::Passing | Kind::Workspace | Kind::Scales => 2,
             // n² + n parameters.
             Kind::Tanh => (0..).find(|n| n * n + n >= params.len()).unwrap_or(0),
+            Kind::Apart | Kind::Pairs => 6,
             _ => 1,
         };
         Self { kind, n, params: params.iter().map(|&p| R::from_f64(p)).collect() }
@@ -121,6 +126,17 @@ impl<R: Real> Dynamics for Map<R> {
                     + u[0] * S::from_f64(1e6);
                 next[1] =
                     x[1] * S::from_f64(0.3) + (x[0] * S::from_f64(1e-6)).sin() * S::from_f64(1e-3);
+            }
+            Kind::Apart => {
+                for i in 0..6 {
+                    next[i] = (x[i] * p[i] + u[0]).sin();
+                }
+            }
+            Kind::Pairs => {
+                for i in 0..3 {
+                    next[i] = (x[i] * p[0] - x[i + 3] * p[1] + u[0]).tanh();
+                    next[i + 3] = (x[i] * p[1] + x[i + 3] * p[0]).tanh();
+                }
             }
             Kind::Steep => next[0] = (x[0] - S::from_f64(0.1)).max(zero).sqrt() + u[0],
         }
