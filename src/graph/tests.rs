@@ -178,7 +178,10 @@ proptest! {
         let got = dispatch(InstructionSet::detect(), run).swap_remove(1);
         let mut params = [0.0; P];
         for product in &adjoint.products {
-            let right = product.right.map_or(1.0, |right| got[N + M + adjoint.lefts + right]);
+            let right = match product.right {
+                one if one == adjoint.rights => 1.0,
+                right => got[N + M + adjoint.lefts + right],
+            };
             params[product.param] += got[N + M + product.left] * right;
         }
         for (got, expected) in got[..N + M].iter().chain(&params).zip(&reverse[N..]) {
