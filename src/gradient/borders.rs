@@ -6,7 +6,10 @@ use crate::scalar::Real;
 
 /// Up to this size of the state, where differences last, the blocks' maps are found and composed; beyond, blocks run one
 /// after the other.
-const COMPOSED: usize = 6;
+const COMPOSED: usize = 12;
+
+/// More sweeps than this over all blocks cost more than that.
+const MANY: f64 = 8.0;
 
 /// Which way derivatives go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +56,15 @@ pub(super) fn close<R: Real>(
         borders.hand(place, border);
     }
     let mut active = borders.active();
+    let mut before = borders.largest();
     while !active.is_empty() {
         borders.run(&active, &mut sweep)?;
-        let still = borders.active();
-        let lasting = 2 * still.len() > active.len();
-        active = still;
-        if !lasting {
+        active = borders.active();
+        let now = borders.largest();
+        // Sweeps until what is left over would be lost in rounding. Not a number is no small one.
+        let more = R::EPSILON.to_f64().ln() / (now / before).ln();
+        before = now;
+        if active.is_empty() || (0.0..=MANY).contains(&more) {
             continue;
         }
         let composed = n <= COMPOSED && active.len() > n + 2 && borders.compose(&mut sweep)?;
@@ -98,6 +104,14 @@ impl<R: Real> Borders<'_, R> {
             self.pending[place * self.n..(place + 1) * self.n].iter().any(|x| x.to_f64() != 0.0)
         };
         (0..self.blocks.len()).filter(given).collect()
+    }
+
+    /// The largest entry of what is to be given.
+    fn largest(&self) -> f64 {
+        self.pending.iter().fold(0.0, |largest, x| {
+            let x = x.to_f64().abs();
+            if x <= largest { largest } else { x }
+        })
     }
 
     /// The first of them in each sequence.
