@@ -2,6 +2,7 @@
 
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
+use crate::gradient::Derivatives;
 use crate::scalar::Real;
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, CowArray, Ix3};
 use std::borrow::Cow;
@@ -42,6 +43,7 @@ pub struct Problem<'a, D: Recurrence> {
     params: Option<Vec<D::Real>>,
     guess: Option<CowArray<'a, D::Real, Ix3>>,
     structure: OnceLock<Structure>,
+    pub(crate) derivatives: OnceLock<Derivatives>,
 }
 
 impl<'a, D: Recurrence> Problem<'a, D> {
@@ -318,6 +320,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             params: None,
             guess: None,
             structure: OnceLock::new(),
+            derivatives: OnceLock::new(),
         })
     }
 }

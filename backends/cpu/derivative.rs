@@ -174,13 +174,18 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                     &mut inputs,
                 );
                 let ragged = lanes.iter().any(|lane| lane.stretch.len < lo + steps);
-                let short = ragged || lanes.len() < Group::<R, I>::LANES;
                 if first {
                     if ragged {
                         given.fill(zero);
                     }
                     let rows = lanes.iter().map(|lane| lane.stretch.rows(lane.cotangents, lo, n));
                     tile::gather(rows, &mut given);
+                    // Lanes without a block have been given the first one's.
+                    for given in &mut given {
+                        for lane in lanes.len()..Group::<R, I>::LANES {
+                            given.set_lane(lane, R::default());
+                        }
+                    }
                 }
                 let mut size = zero;
                 for s in (0..steps).rev() {
@@ -193,10 +198,10 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                         let cotangent = if first { carry[i] + given[s * n + i] } else { carry[i] };
                         seeds[i] = cotangent;
                     }
-                    if short {
+                    if ragged {
                         // Lanes without this step stand still.
-                        for lane in 0..Group::<R, I>::LANES {
-                            if lanes.get(lane).is_none_or(|block| block.stretch.len <= lo + s) {
+                        for (lane, block) in lanes.iter().enumerate() {
+                            if block.stretch.len <= lo + s {
                                 for seed in seeds.iter_mut() {
                                     seed.set_lane(lane, R::default());
                                 }
@@ -208,9 +213,9 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                     }
                     program.run(table, &mut slots);
                     let outputs = program.outputs();
-                    if short {
-                        for lane in 0..Group::<R, I>::LANES {
-                            if lanes.get(lane).is_none_or(|block| block.stretch.len <= lo + s) {
+                    if ragged {
+                        for (lane, block) in lanes.iter().enumerate() {
+                            if block.stretch.len <= lo + s {
                                 for &slot in &outputs[..n + m + lefts + rights] {
                                     slots[slot as usize].set_lane(lane, R::default());
                                 }

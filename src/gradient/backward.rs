@@ -4,7 +4,6 @@ use super::borders::{Direction, close};
 use super::{Cotangents, Trajectory, check_shape, contiguous, floor};
 use crate::backend::{Block, Differentiate, Pulled, Swept};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 use crate::graph::adjoint::Adjoint;
 use crate::problem::first_non_finite;
 use crate::scalar::Real;
@@ -12,7 +11,7 @@ use ndarray::{Array1, Array2, Array3, ArrayView3};
 
 pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     trajectory: &Trajectory<'_, R>,
-    graph: &Graph,
+    adjoint: &Adjoint,
     cotangent: ArrayView3<'_, R>,
     backend: &B,
 ) -> Result<Cotangents<R>> {
@@ -40,16 +39,15 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     };
     let blocks = trajectory.blocks(backend.lanes());
     if !blocks.is_empty() && n > 0 {
-        let adjoint = Adjoint::new(graph);
         let mut borders = vec![R::default(); blocks.len() * n];
         let swept =
-            backend.pull(path, &adjoint, Some(&given), &blocks, &mut borders, Some(&mut pulled))?;
+            backend.pull(path, adjoint, Some(&given), &blocks, &mut borders, Some(&mut pulled))?;
         trajectory.check(&swept)?;
         pulled.floor = floor(&pulled.sizes);
         let handed = std::mem::take(&mut borders);
         let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
             let pulled = record.then_some(&mut pulled);
-            backend.pull(path, &adjoint, None, chosen, borders, pulled).map(drop)
+            backend.pull(path, adjoint, None, chosen, borders, pulled).map(drop)
         };
         let left = close(&blocks, batch, n, Direction::Backwards, &handed, sweep)?;
         initial.iter_mut().zip(left).for_each(|(initial, left)| *initial = left);

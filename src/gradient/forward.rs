@@ -4,14 +4,13 @@ use super::borders::{Direction, close};
 use super::{Tangents, Trajectory, check_shape, contiguous, floor};
 use crate::backend::{Block, Differentiate, Pushed, Swept};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 use crate::graph::program::Program;
 use crate::scalar::Real;
 use ndarray::Array3;
 
 pub(super) fn jvp<R: Real, B: Differentiate<R>>(
     trajectory: &Trajectory<'_, R>,
-    graph: &Graph,
+    program: &Program,
     tangents: &Tangents<R>,
     backend: &B,
 ) -> Result<Array3<R>> {
@@ -37,7 +36,6 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
     };
     let blocks = trajectory.blocks(backend.lanes());
     if !blocks.is_empty() && n > 0 {
-        let program = Program::new(&graph.forward(), n + m);
         let mut borders = Vec::with_capacity(blocks.len() * n);
         for block in &blocks {
             match block.start {
@@ -46,13 +44,12 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
             }
         }
         let given = Some((&of_params[..], &of_inputs[..]));
-        let swept =
-            backend.push(path, &program, given, &blocks, &mut borders, Some(&mut pushed))?;
+        let swept = backend.push(path, program, given, &blocks, &mut borders, Some(&mut pushed))?;
         trajectory.check(&swept)?;
         pushed.floor = floor(&pushed.sizes);
         let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
             let pushed = record.then_some(&mut pushed);
-            backend.push(path, &program, None, chosen, borders, pushed).map(drop)
+            backend.push(path, program, None, chosen, borders, pushed).map(drop)
         };
         close(&blocks, batch, n, Direction::Forwards, &borders, sweep)?;
     }

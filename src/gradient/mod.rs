@@ -20,11 +20,14 @@ use crate::backend::{Block, Differentiate, Path, Swept};
 use crate::dynamics::{Dynamics, Recurrence};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::graph::adjoint::Adjoint;
+use crate::graph::program::Program;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solution::Solution;
 use crate::solver::blocks;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayView3};
+use std::sync::OnceLock;
 
 /// A direction: tangents of what a problem is made of.
 ///
@@ -105,7 +108,7 @@ impl<R: Real> Solution<R> {
         backend: &B,
     ) -> Result<Array3<R>> {
         let trajectory = Trajectory::of(self, problem)?;
-        forward::jvp(&trajectory, &Graph::trace(problem.dynamics())?, tangents, backend)
+        forward::jvp(&trajectory, Derivatives::of(problem)?.tangent(), tangents, backend)
     }
 
     /// The gradient of a loss with respect to parameters, inputs and initial states, given its derivative with respect to
@@ -144,7 +147,7 @@ impl<R: Real> Solution<R> {
         backend: &B,
     ) -> Result<Cotangents<R>> {
         let trajectory = Trajectory::of(self, problem)?;
-        backward::vjp(&trajectory, &Graph::trace(problem.dynamics())?, cotangent, backend)
+        backward::vjp(&trajectory, Derivatives::of(problem)?.adjoint(), cotangent, backend)
     }
 
     /// As [`vjp`](Self::vjp), for a loss of the last state of each sequence: `cotangent` `[B, n]`. That of a sequence
@@ -176,6 +179,34 @@ impl<R: Real> Solution<R> {
             gradient.initial_state.row_mut(b).assign(&cotangent.row(b));
         }
         Ok(gradient)
+    }
+}
+
+/// The derivatives of a problem's step, each found when it is first asked for.
+#[derive(Debug)]
+pub(crate) struct Derivatives {
+    graph: Graph,
+    adjoint: OnceLock<Adjoint>,
+    tangent: OnceLock<Program>,
+}
+
+impl Derivatives {
+    fn of<'p, D: Dynamics>(problem: &'p Problem<'_, D>) -> Result<&'p Self> {
+        if let Some(known) = problem.derivatives.get() {
+            return Ok(known);
+        }
+        let graph = Graph::trace(problem.dynamics())?;
+        let (adjoint, tangent) = (OnceLock::new(), OnceLock::new());
+        Ok(problem.derivatives.get_or_init(|| Self { graph, adjoint, tangent }))
+    }
+
+    fn adjoint(&self) -> &Adjoint {
+        self.adjoint.get_or_init(|| Adjoint::new(&self.graph))
+    }
+
+    fn tangent(&self) -> &Program {
+        let (n, m) = (self.graph.leaves().state, self.graph.leaves().input);
+        self.tangent.get_or_init(|| Program::new(&self.graph.forward(), n + m))
     }
 }
 
@@ -222,7 +253,12 @@ impl<'a, R: Real> Trajectory<'a, R> {
     fn blocks(&self, lanes: usize) -> Vec<Block> {
         /// Steps of a block, where the trajectory is long enough.
         const STEPS: usize = 256;
+        /// Steps in all that are not worth cutting.
+        const SHORT: usize = 32;
         let total: usize = self.steps.iter().sum();
+        if total <= SHORT {
+            return blocks::cut(&self.steps, self.path.max_steps.max(1));
+        }
         let groups = blocks::groups_for(total, lanes, STEPS);
         let per_sequence = (groups * lanes).div_ceil(self.steps.len().max(1)).max(1);
         let len = self.path.max_steps.div_ceil(per_sequence).max(1).next_multiple_of(Swept::TILE);

@@ -2,7 +2,7 @@
 
 use super::program::Program;
 use super::{Binary, Graph, Id, Leaves, Op};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// The reverse derivative of a step, with the cotangents of θ as sums of products.
 ///
@@ -87,7 +87,7 @@ impl Adjoint {
 #[derive(Debug, Default)]
 struct Places {
     nodes: Vec<Id>,
-    known: HashMap<Id, usize>,
+    known: FxHashMap<Id, usize>,
 }
 
 impl Places {

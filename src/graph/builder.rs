@@ -1,14 +1,14 @@
 //! Recording nodes, each expression once.
 
 use super::{Binary, Graph, Id, Leaves, Op, Unary};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 /// A graph under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
     nodes: Vec<Op>,
-    places: HashMap<Key, Id>,
+    places: FxHashMap<Key, Id>,
     /// Whether numbers are rounded to single precision.
     single: bool,
     /// Whether products with zero are zero and sums with zero are the other term: so for derivatives, whose zeros say
@@ -93,10 +93,13 @@ impl Builder {
         if let Op::Constant(x) = op {
             return Ok(Op::Constant(if self.single { f64::from(x as f32) } else { x }));
         }
-        let operands: Vec<Option<f64>> = op.operands().map(|id| self.constant(id)).collect();
-        if let Some(known) = op.apply(|k| operands[k].unwrap_or(f64::NAN))
-            && operands.iter().all(Option::is_some)
-        {
+        let mut operands = [None; 4];
+        let mut known = true;
+        for (operand, id) in operands.iter_mut().zip(op.operands()) {
+            *operand = self.constant(id);
+            known &= operand.is_some();
+        }
+        if known && let Some(known) = op.apply(|k| operands[k].unwrap_or(f64::NAN)) {
             return self.simplified(Op::Constant(known));
         }
         let is = |k: usize, x: f64| operands[k].is_some_and(|known| known.to_bits() == x.to_bits());

@@ -103,7 +103,10 @@ fn is_zero(e: E) -> bool {
 
 /// The tangent of an operation, given those of its operands.
 fn push_forward(op: Op, tangent: impl Fn(Id) -> E) -> Option<E> {
-    let operands: Vec<Id> = op.operands().collect();
+    let mut operands = [0; 4];
+    for (place, operand) in operands.iter_mut().zip(op.operands()) {
+        *place = operand;
+    }
     let dual = |k: usize| Dual::new(E::of(operands[k]), [tangent(operands[k])]);
     op.apply(dual).map(|result| result.tangents[0])
 }
@@ -111,7 +114,22 @@ fn push_forward(op: Op, tangent: impl Fn(Id) -> E) -> Option<E> {
 /// What operand `k` of an operation gets of its result's cotangent: as slopes are linear, the tangent of the result
 /// where the operand's is that cotangent and the others' are zero.
 fn pull_back(op: Op, k: usize, cotangent: E) -> Option<E> {
-    let operands: Vec<Id> = op.operands().collect();
+    // Most of a large step is these, of which the answer is known.
+    match (op, k) {
+        (Op::Binary(Binary::Add, ..), _)
+        | (Op::Binary(Binary::Sub, ..), 0)
+        | (Op::MulAdd(..), 2) => {
+            return Some(cotangent);
+        }
+        (Op::Binary(Binary::Mul, a, b) | Op::MulAdd(a, b, _), _) => {
+            return Some(cotangent * E::of(if k == 0 { b } else { a }));
+        }
+        _ => {}
+    }
+    let mut operands = [0; 4];
+    for (place, operand) in operands.iter_mut().zip(op.operands()) {
+        *place = operand;
+    }
     let zero = E::from_f64(0.0);
     let dual = |j: usize| Dual::new(E::of(operands[j]), [if j == k { cotangent } else { zero }]);
     op.apply(dual).map(|result| result.tangents[0])

@@ -6,7 +6,7 @@
 
 use super::{Binary, Graph, Id, Leaves, Op, Unary};
 use crate::scalar::{Isa, Lanes, Real, Scalar};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::ops::Range;
 
 /// A place in the slots.
@@ -247,7 +247,7 @@ struct Compiler<'g> {
     constants: Vec<f64>,
     terms: Vec<Term>,
     sums: Vec<Sums>,
-    fixed: HashMap<u32, Slot>,
+    fixed: FxHashMap<u32, Slot>,
     values: Vec<Option<Value>>,
     free: Vec<Slot>,
     slots: usize,
@@ -268,7 +268,7 @@ impl<'g> Compiler<'g> {
             constants: Vec::new(),
             terms: Vec::new(),
             sums: Vec::new(),
-            fixed: HashMap::new(),
+            fixed: FxHashMap::default(),
             values: vec![None; graph.nodes.len()],
             free: Vec::new(),
             slots: graph.leaves.state + graph.leaves.input + seed_slots,
@@ -281,7 +281,7 @@ impl<'g> Compiler<'g> {
         let inside = self.inside_of_sums();
         let chains = self.chains(&inside);
         // Those over the same slots, the first of them last.
-        let mut alike: HashMap<(&[Id], bool), Vec<Id>> = HashMap::new();
+        let mut alike: FxHashMap<(&[Id], bool), Vec<Id>> = FxHashMap::default();
         for (id, chain) in chains.iter().enumerate().rev() {
             if let Some(chain) = chain {
                 alike.entry((&chain.factors, chain.start.is_none())).or_default().push(id as Id);
