@@ -271,7 +271,7 @@ impl Swept {
 }
 
 /// Cotangents as they accumulate over backward sweeps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Pulled<R> {
     /// `[B, T, m]`
     pub(crate) inputs: Vec<R>,
@@ -284,7 +284,7 @@ pub struct Pulled<R> {
 }
 
 /// Tangents as they accumulate over forward sweeps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Pushed<R> {
     /// `[B, T, n]`
     pub(crate) states: Vec<R>,
@@ -306,7 +306,7 @@ pub trait Differentiate<R: Real>: Backend {
     /// Runs each block backwards from the cotangent in `borders` `[blocks, n]` that the block after it gives to its last
     /// state, with `cotangents` `[B, T, n]` of the states (none after the first sweep, which replaces what `pulled`
     /// holds; later ones add). Replaces `borders` by what the block gives to the one before it: zero
-    /// where that is lost in rounding.
+    /// where that is lost in rounding. Without `pulled`, does that alone.
     ///
     /// # Errors
     /// Device failure.
@@ -318,12 +318,13 @@ pub trait Differentiate<R: Real>: Backend {
         cotangents: Option<&[R]>,
         blocks: &[Block],
         borders: &mut [R],
-        pulled: &mut Pulled<R>,
+        pulled: Option<&mut Pulled<R>>,
     ) -> Result<Vec<Swept>>;
 
     /// Runs each block forwards from the tangent in `borders` `[blocks, n]` of the state before it, with tangents of θ
     /// `[p]` and of the inputs `B` × `[T_b, m]` (none after the first sweep, which replaces what `pushed` holds; later
     /// ones add). Replaces `borders` by the tangent of the block's last state: zero where that is lost in rounding.
+    /// Without `pushed`, does that alone.
     ///
     /// # Errors
     /// Device failure.
@@ -335,6 +336,6 @@ pub trait Differentiate<R: Real>: Backend {
         tangents: Option<(&[R], &[&[R]])>,
         blocks: &[Block],
         borders: &mut [R],
-        pushed: &mut Pushed<R>,
+        pushed: Option<&mut Pushed<R>>,
     ) -> Result<Vec<Swept>>;
 }

@@ -5,3 +5,6 @@ pub mod writing_a_step {}
 
 #[doc = include_str!("../docs/methods.md")]
 pub mod methods {}
+
+#[doc = include_str!("../docs/derivatives.md")]
+pub mod derivatives {}

@@ -21,6 +21,9 @@ const _: () = assert!(STEPS == tile::STEPS);
 /// A difference this much smaller than what it is added to changes nothing, in units of the precision.
 const NEGLIGIBLE: f64 = 0.125;
 
+/// So few blocks are done faster one number at a time than in lanes that are idle.
+const FEW: usize = 2;
+
 type Group<R, I> = Lanes<R, I, 2>;
 
 /// Precisions for which the sweeps are compiled. Sealed.
@@ -106,6 +109,8 @@ pub struct Pull<'k, 'g, R: Real> {
     program: &'k Program,
     table: &'k [R],
     first: bool,
+    /// Whether more is kept than borders.
+    record: bool,
     floor: R,
     groups: &'k mut [PullLane<'g, R>],
     /// Added to, `[p]`.
@@ -117,7 +122,10 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Self { adjoint, program, table, first, floor, groups, params } = self;
+        if self.groups.len() <= FEW && Group::<R, I>::LANES > FEW {
+            return I::Single::enter(self);
+        }
+        let Self { adjoint, program, table, first, record, floor, groups, params } = self;
         let (n, m) = (adjoint.leaves.state, adjoint.leaves.input);
         let (lefts, rights) = (adjoint.lefts, adjoint.rights);
         let zero = Group::<R, I>::from_f64(0.0);
@@ -128,9 +136,9 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
         let mut inputs = vec![zero; STEPS * m];
         let mut given = vec![zero; STEPS * n];
         let mut pulled_inputs = vec![zero; STEPS * m];
-        let mut factors = vec![zero; (lefts + rights) * STEPS];
+        // Lefts, rights, ones; of each the steps of a tile.
+        let mut factors = vec![Group::<R, I>::from_f64(1.0); (lefts + rights + 1) * STEPS];
         let mut sums = vec![zero; adjoint.products.len()];
-        let ones = [Group::<R, I>::from_f64(1.0); STEPS];
         for lanes in groups.chunks_mut(Group::<R, I>::LANES) {
             sums.fill(zero);
             let longest = lanes.iter().map(|lane| lane.stretch.len).max().unwrap_or(0);
@@ -237,19 +245,10 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                         }
                     }
                 }
-                for (k, product) in adjoint.products.iter().enumerate() {
-                    let left = &factors[product.left * STEPS..][..steps];
-                    let right = match product.right {
-                        Some(right) => &factors[(lefts + right) * STEPS..][..steps],
-                        None => &ones[..steps],
-                    };
-                    let mut sum = sums[k];
-                    for s in 0..steps {
-                        sum = left[s].mul_add(right[s], sum);
-                    }
-                    sums[k] = sum;
+                if record {
+                    accumulate(adjoint, &factors, steps, &mut sums);
                 }
-                if m > 0 {
+                if record && m > 0 {
                     let of = |lane: &PullLane<'_, R>| {
                         let to = (lo + STEPS).min(lane.stretch.len) * m;
                         (lo * m).min(to)..to
@@ -271,7 +270,7 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                     tile::scatter(&pulled_inputs, &mut rows[..count]);
                 }
                 for (lane, block) in lanes.iter_mut().enumerate() {
-                    if !alive[lane] || lo >= block.stretch.len {
+                    if !record || !alive[lane] || lo >= block.stretch.len {
                         continue;
                     }
                     let size = size.lane(lane);
@@ -294,12 +293,51 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                 block.swept.difference += difference.lane(lane).to_f64();
                 block.swept.magnitude += magnitude.lane(lane).to_f64();
             }
-            for (product, sum) in adjoint.products.iter().zip(&sums) {
+            for (product, sum) in adjoint.products.iter().zip(&sums).filter(|_| record) {
                 for lane in 0..Group::<R, I>::LANES {
                     params[product.param] += sum.lane(lane).to_f64();
                 }
             }
         }
+    }
+}
+
+/// Adds to the sum of each product the sum over a tile's first `steps` steps.
+#[inline(always)]
+fn accumulate<R: Real, I: Isa>(
+    adjoint: &Adjoint,
+    factors: &[Group<R, I>],
+    steps: usize,
+    sums: &mut [Group<R, I>],
+) {
+    let row = |k: usize| &factors[k * STEPS..][..STEPS];
+    let (fours, others) = adjoint.products.split_at(4 * adjoint.quads);
+    let (sums_of_fours, sums_of_others) = sums.split_at_mut(4 * adjoint.quads);
+    for (products, sums) in fours.chunks_exact(4).zip(sums_of_fours.chunks_exact_mut(4)) {
+        let left = row(products[0].left);
+        let [a, b, c, d] = [
+            row(adjoint.lefts + products[0].right),
+            row(adjoint.lefts + products[1].right),
+            row(adjoint.lefts + products[2].right),
+            row(adjoint.lefts + products[3].right),
+        ];
+        let mut four = [sums[0], sums[1], sums[2], sums[3]];
+        for s in 0..steps {
+            let left = left[s];
+            four[0] = left.mul_add(a[s], four[0]);
+            four[1] = left.mul_add(b[s], four[1]);
+            four[2] = left.mul_add(c[s], four[2]);
+            four[3] = left.mul_add(d[s], four[3]);
+        }
+        sums.copy_from_slice(&four);
+    }
+    for (product, sum) in others.iter().zip(sums_of_others) {
+        let (left, right) = (row(product.left), row(adjoint.lefts + product.right));
+        let mut total = *sum;
+        for s in 0..steps {
+            total = left[s].mul_add(right[s], total);
+        }
+        *sum = total;
     }
 }
 
@@ -336,6 +374,8 @@ pub struct Push<'k, 'g, R: Real> {
     table: &'k [R],
     dims: (usize, usize),
     first: bool,
+    /// Whether more is kept than borders.
+    record: bool,
     floor: R,
     lanes: &'k mut [PushLane<'g, R>],
 }
@@ -345,7 +385,10 @@ impl<R: Real> Kernel for Push<'_, '_, R> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Self { program, table, dims: (n, m), first, floor, lanes } = self;
+        if self.lanes.len() <= FEW && Group::<R, I>::LANES > FEW {
+            return I::Single::enter(self);
+        }
+        let Self { program, table, dims: (n, m), first, record, floor, lanes } = self;
         let zero = Group::<R, I>::from_f64(0.0);
         let mut slots = program.prepare::<R, I, 2>(table);
         let mut carry = vec![zero; n];
@@ -421,6 +464,9 @@ impl<R: Real> Kernel for Push<'_, '_, R> {
                 let to = (lo + STEPS).min(lane.stretch.len) * n;
                 (lo * n).min(to)..to
             };
+            if !record {
+                continue;
+            }
             if !first {
                 tile::gather(lanes.iter().map(|lane| &lane.states[of(lane)]), &mut stored);
                 for i in 0..steps * n {
@@ -458,7 +504,7 @@ impl<R: Real> Kernel for Push<'_, '_, R> {
 }
 
 /// Pieces of `all` for `blocks`, which are in the order of sequences and time, each `unit` entries for every `per` steps
-/// (rounded up); a sequence has `stride` entries.
+/// (rounded up); a sequence has `stride` entries. None where there is nothing.
 fn pieces<'g, R>(
     mut all: &'g mut [R],
     blocks: &[Block],
@@ -466,6 +512,9 @@ fn pieces<'g, R>(
     unit: usize,
     per: usize,
 ) -> Vec<&'g mut [R]> {
+    if all.is_empty() {
+        return Vec::new();
+    }
     let mut passed = 0;
     let mut pieces = Vec::with_capacity(blocks.len());
     for block in blocks {
@@ -492,7 +541,7 @@ impl<R: Real> Differentiate<R> for Cpu {
         cotangents: Option<&[R]>,
         blocks: &[Block],
         borders: &mut [R],
-        pulled: &mut Pulled<R>,
+        pulled: Option<&mut Pulled<R>>,
     ) -> Result<Vec<Swept>> {
         /// Numbers that all tasks together may keep of θ's cotangent.
         const MOST: usize = 8 << 20;
@@ -503,11 +552,16 @@ impl<R: Real> Differentiate<R> for Cpu {
         let table = program.table(path.params, &[]);
         let mut swept = vec![Swept::default(); blocks.len()];
         let tiles = path.max_steps.div_ceil(STEPS);
-        let inputs = pieces(&mut pulled.inputs, blocks, path.max_steps * m, m, 1);
-        let sizes = pieces(&mut pulled.sizes, blocks, tiles, 1, STEPS);
+        let record = pulled.is_some();
+        let mut nothing = Pulled::default();
+        let pulled = pulled.unwrap_or(&mut nothing);
+        let mut inputs = pieces(&mut pulled.inputs, blocks, path.max_steps * m, m, 1).into_iter();
+        let mut sizes = pieces(&mut pulled.sizes, blocks, tiles, 1, STEPS).into_iter();
         let mut lanes: Vec<PullLane<'_, R>> = Vec::with_capacity(blocks.len());
-        let rest = inputs.into_iter().zip(sizes).zip(borders.chunks_mut(n)).zip(&mut swept);
-        for (block, (((inputs, sizes), border), swept)) in blocks.iter().zip(rest) {
+        let rest = borders.chunks_mut(n).zip(&mut swept);
+        for (block, (border, swept)) in blocks.iter().zip(rest) {
+            let inputs = inputs.next().unwrap_or_default();
+            let sizes = sizes.next().unwrap_or_default();
             let from = path.place(block);
             let cotangents =
                 cotangents.map_or(&[][..], |all| &all[from * n..(from + block.len) * n]);
@@ -526,7 +580,8 @@ impl<R: Real> Differentiate<R> for Cpu {
         self.each(jobs.len(), &|index| {
             let mut job = jobs[index].lock().unwrap_or_else(PoisonError::into_inner);
             let (groups, params) = &mut *job;
-            let pull = Pull { adjoint, program, table: &table, first, floor, groups, params };
+            let pull =
+                Pull { adjoint, program, table: &table, first, record, floor, groups, params };
             R::pull(self.instruction_set, pull);
         });
         for job in jobs {
@@ -545,7 +600,7 @@ impl<R: Real> Differentiate<R> for Cpu {
         tangents: Option<(&[R], &[&[R]])>,
         blocks: &[Block],
         borders: &mut [R],
-        pushed: &mut Pushed<R>,
+        pushed: Option<&mut Pushed<R>>,
     ) -> Result<Vec<Swept>> {
         let Path { n, m, .. } = *path;
         let first = tangents.is_some();
@@ -554,11 +609,16 @@ impl<R: Real> Differentiate<R> for Cpu {
         let table = program.table(path.params, of_params);
         let mut swept = vec![Swept::default(); blocks.len()];
         let tiles = path.max_steps.div_ceil(STEPS);
-        let states = pieces(&mut pushed.states, blocks, path.max_steps * n, n, 1);
-        let sizes = pieces(&mut pushed.sizes, blocks, tiles, 1, STEPS);
+        let record = pushed.is_some();
+        let mut nothing = Pushed::default();
+        let pushed = pushed.unwrap_or(&mut nothing);
+        let mut states = pieces(&mut pushed.states, blocks, path.max_steps * n, n, 1).into_iter();
+        let mut sizes = pieces(&mut pushed.sizes, blocks, tiles, 1, STEPS).into_iter();
         let mut lanes: Vec<PushLane<'_, R>> = Vec::with_capacity(blocks.len());
-        let rest = states.into_iter().zip(sizes).zip(borders.chunks_mut(n)).zip(&mut swept);
-        for (block, (((states, sizes), border), swept)) in blocks.iter().zip(rest) {
+        let rest = borders.chunks_mut(n).zip(&mut swept);
+        for (block, (border, swept)) in blocks.iter().zip(rest) {
+            let states = states.next().unwrap_or_default();
+            let sizes = sizes.next().unwrap_or_default();
             let inputs = of_inputs
                 .get(block.batch)
                 .map_or(&[][..], |all| &all[block.start * m..(block.start + block.len) * m]);
@@ -570,8 +630,15 @@ impl<R: Real> Differentiate<R> for Cpu {
         let jobs: Vec<_> = lanes.chunks_mut(width).map(Mutex::new).collect();
         self.each(jobs.len(), &|index| {
             let mut lanes = jobs[index].lock().unwrap_or_else(PoisonError::into_inner);
-            let push =
-                Push { program, table: &table, dims: (n, m), first, floor, lanes: &mut lanes };
+            let push = Push {
+                program,
+                table: &table,
+                dims: (n, m),
+                first,
+                record,
+                floor,
+                lanes: &mut lanes,
+            };
             R::push(self.instruction_set, push);
         });
         drop(jobs);

@@ -3,6 +3,7 @@
 // Each of them takes what it needs.
 #![allow(dead_code)]
 
+pub(crate) mod backprop;
 pub(crate) mod cli;
 pub(crate) mod data;
 pub(crate) mod machine;

@@ -1,8 +1,11 @@
 //! One problem, and the ways to solve it.
 
+use crate::common::backprop::backpropagate;
+use crate::common::cli::Misuse;
 use crate::common::plain::plain_loop;
 use crate::options::Method;
 use crate::race::{Outcome, Runner};
+use deer_solver::cells::Gru;
 use deer_solver::{Cpu, Dynamics, Problem, Solver};
 use ndarray::{Array2, Array3, ArrayView3, s};
 use std::hint::black_box;
@@ -75,5 +78,48 @@ impl<'j, D: Dynamics> Job<'j, D> {
                 converged: true,
             })
         })
+    }
+}
+
+impl<'j> Job<'j, Gru<f32>> {
+    /// The gradient of `½ Σ x²` along the solution.
+    pub(crate) fn gradient(&self, cpu: &Cpu) -> Result<Runner<'_>, Misuse> {
+        let cpu = cpu.clone();
+        let problem = Problem::batch(self.cell, self.initial.view(), self.inputs)?;
+        let solution = Solver::auto().solve(&problem, &cpu)?;
+        Ok(Box::new(move || {
+            let started = Instant::now();
+            black_box(solution.vjp(&problem, solution.states(), &cpu)?);
+            Ok(self.outcome(started, "vjp"))
+        }))
+    }
+
+    /// The same by a plain loop backwards over the states of the solution.
+    pub(crate) fn backpropagation(&self, cpu: &Cpu) -> Result<Runner<'_>, Misuse> {
+        let problem = Problem::batch(self.cell, self.initial.view(), self.inputs)?;
+        let states = Solver::auto().solve(&problem, cpu)?.into_states();
+        Ok(Box::new(move || {
+            let mut params = vec![0.0; self.cell.params().len()];
+            let started = Instant::now();
+            for (inputs, states) in self.inputs.outer_iter().zip(states.outer_iter()) {
+                let (Some(inputs), Some(states)) = (inputs.to_slice(), states.to_slice()) else {
+                    continue;
+                };
+                backpropagate(self.cell, inputs, states, states, &mut params);
+            }
+            black_box(&params);
+            Ok(self.outcome(started, "plain loop backwards"))
+        }))
+    }
+
+    fn outcome(&self, started: Instant, method: &str) -> Outcome {
+        Outcome {
+            time: started.elapsed(),
+            steps: self.inputs.dim().0 * self.inputs.dim().1,
+            sweeps: 1,
+            work: 1.0,
+            method: method.to_owned(),
+            converged: true,
+        }
     }
 }

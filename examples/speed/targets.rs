@@ -6,11 +6,11 @@ use crate::common::data;
 use crate::job::Job;
 use crate::memory;
 use crate::options::{Method, Options};
-use crate::race::{Outcome, race};
+use crate::race::{Outcome, Runner, race};
 use crate::table::{PLAIN_STEPS, length, significant};
 use deer_solver::cells::{Elman, Gru};
 use deer_solver::scalar::{Constant, Param, Scalar};
-use deer_solver::{Cpu, Dynamics};
+use deer_solver::{Cpu, Dynamics, Solver};
 use indicatif::ProgressBar;
 use ndarray::{Array1, Array3, Axis};
 use serde::Serialize;
@@ -61,10 +61,14 @@ impl Measured {
         job: &Job<'_, D>,
         contestants: &[(Method, &Cpu)],
     ) -> Result<Vec<Outcome>, Misuse> {
-        let (repeats, share) = if self.quick { (1, 1.0) } else { (7, 10.0) };
         let mut runners: Vec<_> =
             contestants.iter().map(|&(method, cpu)| job.runner(method, cpu, PLAIN_STEPS)).collect();
-        Ok(race(&mut runners, repeats, Duration::from_secs_f64(share))?.0)
+        self.medians(&mut runners)
+    }
+
+    fn medians(&self, runners: &mut [Runner<'_>]) -> Result<Vec<Outcome>, Misuse> {
+        let (turns, share) = if self.quick { (1, 1.0) } else { (7, 10.0) };
+        Ok(race(runners, turns, Duration::from_secs_f64(share))?.0)
     }
 }
 
@@ -83,6 +87,7 @@ pub(crate) fn measure(options: &Options, cores: usize) -> Result<Vec<Target>, Mi
     auto(&mut measured, &one, &two, cores)?;
     newton(&mut measured, &two, cores)?;
     chaotic(&mut measured, &one)?;
+    gradient(&mut measured, &one)?;
     let steps = if options.quick { 1_000_000 } else { 10_000_000 };
     let what = format!("peak memory beyond inputs and outputs, n = 2, T = {}", length(steps));
     measured.add(what, Bound::AtMost(64.0), memory::beyond_arrays(steps), " MB");
@@ -162,6 +167,29 @@ fn newton(measured: &mut Measured, two: &Cpu, cores: usize) -> Result<(), Misuse
                 let measurable = if cores >= 2 { ratio(&outcomes[0], outcome) } else { None };
                 measured.add(what, Bound::AtLeast(1.0), measurable, "×");
             }
+        }
+    }
+    Ok(())
+}
+
+/// Gradients of `½ Σ x²`, which has the cotangent `x`.
+fn gradient(measured: &mut Measured, one: &Cpu) -> Result<(), Misuse> {
+    let steps = if measured.quick { 100_000 } else { 1_000_000 };
+    let sizes: &[usize] = if measured.quick { &[2] } else { &[1, 2, 4, 8, 16, 32] };
+    let inputs = data::normal::<f32>((1, steps, 2), 1);
+    for &n in sizes {
+        let gru = gru(n);
+        let job = Job::new(&gru, &inputs);
+        let (solve, reverse, plain) =
+            (job.solve(Solver::auto(), one), job.gradient(one)?, job.backpropagation(one)?);
+        let outcomes = measured.medians(&mut [solve, reverse, plain])?;
+        let [solve, reverse, plain] = &outcomes[..] else { continue };
+        let at = length(steps);
+        let what = format!("time of `vjp` to `auto`, T = {at}, n = {n}, 1 thread");
+        measured.add(what, Bound::AtMost(4.0), ratio(reverse, solve), "×");
+        if n <= 8 {
+            let what = format!("`vjp` against a plain loop backwards, T = {at}, n = {n}, 1 thread");
+            measured.add(what, Bound::AtLeast(5.0), ratio(plain, reverse), "×");
         }
     }
     Ok(())

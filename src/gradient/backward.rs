@@ -1,7 +1,8 @@
 //! Cotangents.
 
-use super::{Cotangents, Trajectory, check_shape, contiguous, floor, handed_over};
-use crate::backend::{Differentiate, Pulled, Swept};
+use super::borders::{Direction, close};
+use super::{Cotangents, Trajectory, check_shape, contiguous, floor};
+use crate::backend::{Block, Differentiate, Pulled, Swept};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::adjoint::Adjoint;
@@ -42,29 +43,16 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
         let adjoint = Adjoint::new(graph);
         let mut borders = vec![R::default(); blocks.len() * n];
         let swept =
-            backend.pull(path, &adjoint, Some(&given), &blocks, &mut borders, &mut pulled)?;
+            backend.pull(path, &adjoint, Some(&given), &blocks, &mut borders, Some(&mut pulled))?;
         trajectory.check(&swept)?;
         pulled.floor = floor(&pulled.sizes);
-        let mut places: Vec<usize> = (0..blocks.len()).collect();
-        loop {
-            // What each block has left over goes to the one before it, at last to the initial state.
-            let mut handed = Vec::new();
-            for (&place, border) in places.iter().zip(borders.chunks_exact(n)) {
-                if blocks[place].start > 0 {
-                    handed.push((place - 1, border.to_vec()));
-                } else {
-                    for (total, &x) in initial.row_mut(blocks[place].batch).iter_mut().zip(border) {
-                        *total += x;
-                    }
-                }
-            }
-            let chosen;
-            (chosen, places, borders) = handed_over(&blocks, handed.into_iter());
-            if chosen.is_empty() {
-                break;
-            }
-            backend.pull(path, &adjoint, None, &chosen, &mut borders, &mut pulled)?;
-        }
+        let handed = std::mem::take(&mut borders);
+        let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
+            let pulled = record.then_some(&mut pulled);
+            backend.pull(path, &adjoint, None, chosen, borders, pulled).map(drop)
+        };
+        let left = close(&blocks, batch, n, Direction::Backwards, &handed, sweep)?;
+        initial.iter_mut().zip(left).for_each(|(initial, left)| *initial = left);
     }
     let inputs = Array3::from_shape_vec((batch, steps, m), pulled.inputs)
         .map_err(|_| Error::shape("inputs", "[B, T, m]", &[batch, steps, m]))?;

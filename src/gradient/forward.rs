@@ -1,7 +1,8 @@
 //! Tangents.
 
-use super::{Tangents, Trajectory, check_shape, contiguous, floor, handed_over};
-use crate::backend::{Differentiate, Pushed, Swept};
+use super::borders::{Direction, close};
+use super::{Tangents, Trajectory, check_shape, contiguous, floor};
+use crate::backend::{Block, Differentiate, Pushed, Swept};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::program::Program;
@@ -45,25 +46,15 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
             }
         }
         let given = Some((&of_params[..], &of_inputs[..]));
-        let swept = backend.push(path, &program, given, &blocks, &mut borders, &mut pushed)?;
+        let swept =
+            backend.push(path, &program, given, &blocks, &mut borders, Some(&mut pushed))?;
         trajectory.check(&swept)?;
         pushed.floor = floor(&pushed.sizes);
-        let mut places: Vec<usize> = (0..blocks.len()).collect();
-        loop {
-            // What each block ends with goes to the one after it.
-            let handed = places
-                .iter()
-                .zip(borders.chunks_exact(n))
-                .map(|(&place, border)| (place + 1, border.to_vec()))
-                .filter(|(next, _)| blocks.get(*next).is_some_and(|block| block.start > 0))
-                .collect::<Vec<_>>();
-            let chosen;
-            (chosen, places, borders) = handed_over(&blocks, handed.into_iter());
-            if chosen.is_empty() {
-                break;
-            }
-            backend.push(path, &program, None, &chosen, &mut borders, &mut pushed)?;
-        }
+        let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
+            let pushed = record.then_some(&mut pushed);
+            backend.push(path, &program, None, chosen, borders, pushed).map(drop)
+        };
+        close(&blocks, batch, n, Direction::Forwards, &borders, sweep)?;
     }
     Array3::from_shape_vec((batch, steps, n), pushed.states)
         .map_err(|_| Error::shape("states", "[B, T, n]", &[batch, steps, n]))

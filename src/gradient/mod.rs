@@ -9,10 +9,11 @@
 //!
 //! Both are linear recurrences along a known trajectory, whichever method found it. All blocks of time run at once, as if
 //! nothing came in at their border; then each runs on what its neighbour handed over, and, as all is linear, adds to
-//! what is there, until the difference is lost in rounding. Where the dynamics forget, that is soon; where they do not, blocks
-//! follow one another, and after as many sweeps as there are blocks all are exact.
+//! what is there, until the difference is lost in rounding. Where the dynamics forget, that is soon. Where they do not, the map
+//! of each block is found and the maps are composed (few components), or blocks follow one another.
 
 mod backward;
+mod borders;
 mod forward;
 
 use crate::backend::{Block, Differentiate, Path, Swept};
@@ -272,20 +273,4 @@ fn contiguous<'v, R: Real, D: ndarray::Dimension>(
 fn floor<R: Real>(sizes: &[R]) -> R {
     let largest = sizes.iter().fold(0.0f64, |largest, size| largest.max(size.to_f64()));
     R::from_f64(largest * R::EPSILON.to_f64() * R::EPSILON.to_f64())
-}
-
-/// Those of `blocks` to which something is handed over, with what it is.
-fn handed_over<R: Real>(
-    blocks: &[Block],
-    handed: impl Iterator<Item = (usize, Vec<R>)>,
-) -> (Vec<Block>, Vec<usize>, Vec<R>) {
-    let (mut chosen, mut places, mut borders) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, border) in handed {
-        if border.iter().any(|x| x.to_f64() != 0.0) {
-            chosen.push(blocks[place]);
-            places.push(place);
-            borders.extend(border);
-        }
-    }
-    (chosen, places, borders)
 }

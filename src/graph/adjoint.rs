@@ -17,8 +17,9 @@ pub struct Adjoint {
     pub(crate) checking: Program,
     pub(crate) lefts: usize,
     pub(crate) rights: usize,
-    /// Ordered by left.
+    /// First `quads` times four that have the left in common, then the others.
     pub(crate) products: Vec<Product>,
+    pub(crate) quads: usize,
     pub(crate) leaves: Leaves,
 }
 
@@ -26,8 +27,8 @@ pub struct Adjoint {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
     pub(crate) left: usize,
-    /// None for 1.
-    pub(crate) right: Option<usize>,
+    /// [`Adjoint::rights`] for 1.
+    pub(crate) right: usize,
     pub(crate) param: usize,
 }
 
@@ -50,11 +51,20 @@ impl Adjoint {
             factors(&reverse, &uses, cotangent, &mut found);
             for (left, right) in found {
                 let left = places[0].of(left);
-                let right = right.map(|right| places[1].of(right));
+                let right = right.map_or(usize::MAX, |right| places[1].of(right));
                 products.push(Product { left, right, param });
             }
         }
-        products.sort_by_key(|product| (product.left, product.right, product.param));
+        products.sort_by_key(|product: &Product| (product.left, product.right, product.param));
+        for product in &mut products {
+            product.right = product.right.min(places[1].nodes.len());
+        }
+        let (mut quads, mut others) = (Vec::new(), Vec::new());
+        for same in products.chunk_by(|a, b| a.left == b.left) {
+            let (fours, rest) = same.as_chunks::<4>();
+            quads.extend_from_slice(fours);
+            others.extend_from_slice(rest);
+        }
         let [lefts, rights] = places.map(|places| places.nodes);
         let outputs = [of_state_and_input, &lefts, &rights].concat();
         let with = |outputs: Vec<Id>| {
@@ -66,7 +76,8 @@ impl Adjoint {
             checking: with([&outputs, values].concat()),
             lefts: lefts.len(),
             rights: rights.len(),
-            products,
+            quads: quads.len(),
+            products: quads.into_iter().flatten().chain(others).collect(),
             leaves: reverse.leaves,
         }
     }

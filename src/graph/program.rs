@@ -30,6 +30,20 @@ enum Instruction {
         from: u32,
         to: u32,
     },
+    /// [`ROWS`] sums over the same slots, by their place in a list.
+    Sums(u32),
+}
+
+/// Sums that are done at the same time: each slot is read once for all, and no sum waits for its last addition.
+const ROWS: usize = 4;
+
+/// [`ROWS`] sums over the same slots.
+#[derive(Clone, Debug)]
+struct Sums {
+    out: [Slot; ROWS],
+    start: [Start; ROWS],
+    /// A slot, and an entry of the table for each row.
+    terms: Vec<(Slot, [u32; ROWS])>,
 }
 
 /// What a sum starts from.
@@ -56,6 +70,7 @@ struct Term {
 pub struct Program {
     code: Vec<Instruction>,
     terms: Vec<Term>,
+    sums: Vec<Sums>,
     constants: Vec<f64>,
     /// Slots that hold an entry of the table all the time.
     fixed: Vec<(Slot, u32)>,
@@ -144,6 +159,36 @@ impl Program {
                     }
                     slots[out as usize] = sum;
                 }
+                Instruction::Sums(place) => {
+                    let sums = &self.sums[place as usize];
+                    let mut terms = &sums.terms[..];
+                    let mut rows = [Lanes::<R, I, K>::from_f64(0.0); ROWS];
+                    if let Start::Product = sums.start[0] {
+                        let (slot, entries) = terms[0];
+                        terms = &terms[1..];
+                        for row in 0..ROWS {
+                            rows[row] = slots[slot as usize] * table[entries[row] as usize];
+                        }
+                    } else {
+                        for (row, start) in rows.iter_mut().zip(sums.start) {
+                            *row = match start {
+                                Start::Entry(entry) => Lanes::constant(table[entry as usize]),
+                                Start::Slot(slot) => slots[slot as usize],
+                                Start::Product => *row,
+                            };
+                        }
+                    }
+                    for &(slot, entries) in terms {
+                        let x = slots[slot as usize];
+                        for row in 0..ROWS {
+                            let factor = Lanes::constant(table[entries[row] as usize]);
+                            rows[row] = x.mul_add(factor, rows[row]);
+                        }
+                    }
+                    for row in 0..ROWS {
+                        slots[sums.out[row] as usize] = rows[row];
+                    }
+                }
                 Instruction::MulAdd(out, a, b, c) => {
                     slots[out as usize] =
                         slots[a as usize].mul_add(slots[b as usize], slots[c as usize]);
@@ -185,13 +230,23 @@ enum Value {
     Entry(u32),
 }
 
+/// A sum of products of entries of the table with factors that are not, in order.
+#[derive(Debug, Default)]
+struct Chain {
+    /// What it is added to, if it is.
+    start: Option<Id>,
+    entries: Vec<Id>,
+    factors: Vec<Id>,
+}
+
 struct Compiler<'g> {
     graph: &'g Graph,
     seed_slots: usize,
     /// How often each node is used; an output once more.
     uses: Vec<u32>,
     constants: Vec<f64>,
-    program_terms: Vec<Term>,
+    terms: Vec<Term>,
+    sums: Vec<Sums>,
     fixed: HashMap<u32, Slot>,
     values: Vec<Option<Value>>,
     free: Vec<Slot>,
@@ -211,7 +266,8 @@ impl<'g> Compiler<'g> {
             seed_slots,
             uses,
             constants: Vec::new(),
-            program_terms: Vec::new(),
+            terms: Vec::new(),
+            sums: Vec::new(),
             fixed: HashMap::new(),
             values: vec![None; graph.nodes.len()],
             free: Vec::new(),
@@ -223,6 +279,15 @@ impl<'g> Compiler<'g> {
         let graph = self.graph;
         let Leaves { state, input, params, seeds } = graph.leaves;
         let inside = self.inside_of_sums();
+        let chains = self.chains(&inside);
+        // Those over the same slots, the first of them last.
+        let mut alike: HashMap<(&[Id], bool), Vec<Id>> = HashMap::new();
+        for (id, chain) in chains.iter().enumerate().rev() {
+            if let Some(chain) = chain {
+                alike.entry((&chain.factors, chain.start.is_none())).or_default().push(id as Id);
+            }
+        }
+        let mut done = vec![false; graph.nodes.len()];
         let mut code = Vec::new();
         for (id, &op) in graph.nodes.iter().enumerate() {
             let leaf = match op {
@@ -242,15 +307,34 @@ impl<'g> Compiler<'g> {
             };
             if leaf.is_some() {
                 self.values[id] = leaf;
+            } else if let Some(chain) = &chains[id] {
+                if done[id] {
+                    continue;
+                }
+                // What starts from a node that is not there yet waits.
+                let waiting = alike.entry((&chain.factors, chain.start.is_none())).or_default();
+                let ready = |&&other: &&Id| {
+                    chains[other as usize]
+                        .as_ref()
+                        .is_some_and(|chain| chain.start.is_none_or(|start| start < id as Id))
+                };
+                let rows: Vec<Id> =
+                    waiting.iter().rev().filter(ready).take(ROWS).copied().collect();
+                let rows = if rows.len() == ROWS { rows } else { vec![id as Id] };
+                waiting.retain(|other| !rows.contains(other));
+                for &row in &rows {
+                    done[row as usize] = true;
+                }
+                code.push(self.summation(&rows, &chains));
             } else if !inside[id] {
-                let instruction = self.instruction(id as Id, &inside);
-                code.push(instruction);
+                code.push(self.instruction(id as Id));
             }
         }
         let outputs = graph.outputs.iter().map(|&output| self.slot(output)).collect();
         Program {
             code,
-            terms: self.program_terms,
+            terms: self.terms,
+            sums: self.sums,
             constants: self.constants,
             fixed: self.fixed.into_iter().map(|(entry, slot)| (slot, entry)).collect(),
             slots: self.slots,
@@ -294,11 +378,34 @@ impl<'g> Compiler<'g> {
         inside
     }
 
-    fn instruction(&mut self, id: Id, inside: &[bool]) -> Instruction {
+    /// For each node that ends a sum of products, that sum.
+    fn chains(&self, inside: &[bool]) -> Vec<Option<Chain>> {
+        let chain = |id: usize| {
+            let mut at = id;
+            let mut chain = Chain::default();
+            loop {
+                let op = self.graph.nodes[at];
+                let (entry, factor) = self.product(op)?;
+                chain.entries.push(entry);
+                chain.factors.push(factor);
+                match op {
+                    Op::MulAdd(_, _, c) if inside[c as usize] => at = c as usize,
+                    Op::MulAdd(_, _, c) => {
+                        chain.start = Some(c);
+                        break;
+                    }
+                    _ => break,
+                }
+            }
+            chain.entries.reverse();
+            chain.factors.reverse();
+            Some(chain)
+        };
+        (0..inside.len()).map(|id| if inside[id] { None } else { chain(id) }).collect()
+    }
+
+    fn instruction(&mut self, id: Id) -> Instruction {
         let op = self.graph.nodes[id as usize];
-        if self.product(op).is_some() {
-            return self.sum(id, inside);
-        }
         let operands: Vec<Slot> = op.operands().map(|operand| self.slot(operand)).collect();
         for operand in op.operands() {
             self.used(operand);
@@ -321,34 +428,40 @@ impl<'g> Compiler<'g> {
         }
     }
 
-    /// The sum that ends in the node `id`.
-    fn sum(&mut self, id: Id, inside: &[bool]) -> Instruction {
-        let mut products = Vec::new();
-        let mut at = id;
-        let start = loop {
-            let op = self.graph.nodes[at as usize];
-            products.extend(self.product(op));
-            match op {
-                Op::MulAdd(_, _, c) if inside[c as usize] => at = c,
-                Op::MulAdd(_, _, c) => break Some(c),
-                _ => break None,
+    /// The sums that end in `rows`, over the same factors: one or [`ROWS`].
+    fn summation(&mut self, rows: &[Id], chains: &[Option<Chain>]) -> Instruction {
+        let chains: Vec<&Chain> =
+            rows.iter().filter_map(|&row| chains[row as usize].as_ref()).collect();
+        let starts: Vec<Start> = chains
+            .iter()
+            .map(|chain| match chain.start {
+                None => Start::Product,
+                Some(c) if self.is_entry(c) => Start::Entry(self.entry(c)),
+                Some(c) => Start::Slot(self.slot(c)),
+            })
+            .collect();
+        let factors: Vec<Slot> =
+            chains[0].factors.iter().map(|&factor| self.slot(factor)).collect();
+        let entries: Vec<Vec<u32>> = chains
+            .iter()
+            .map(|chain| chain.entries.iter().map(|&entry| self.entry(entry)).collect())
+            .collect();
+        for chain in &chains {
+            for &operand in chain.entries.iter().chain(&chain.factors).chain(&chain.start) {
+                self.used(operand);
             }
-        };
-        let from = self.program_terms.len() as u32;
-        for &(entry, factor) in products.iter().rev() {
-            let term = Term { entry: self.entry(entry), slot: self.slot(factor) };
-            self.program_terms.push(term);
         }
-        let first = match start {
-            None => Start::Product,
-            Some(c) if self.is_entry(c) => Start::Entry(self.entry(c)),
-            Some(c) => Start::Slot(self.slot(c)),
-        };
-        for operand in products.iter().flat_map(|&(entry, factor)| [entry, factor]).chain(start) {
-            self.used(operand);
+        let out: Vec<Slot> = rows.iter().map(|&row| self.place(row)).collect();
+        if let (&[a, b, c, d], &[s, t, u, v]) = (&out[..], &starts[..]) {
+            let row = |k: usize| [0, 1, 2, 3].map(|row: usize| entries[row][k]);
+            let terms = factors.iter().enumerate().map(|(k, &slot)| (slot, row(k))).collect();
+            self.sums.push(Sums { out: [a, b, c, d], start: [s, t, u, v], terms });
+            return Instruction::Sums(self.sums.len() as u32 - 1);
         }
-        let out = self.place(id);
-        Instruction::Sum { out, start: first, from, to: self.program_terms.len() as u32 }
+        let from = self.terms.len() as u32;
+        self.terms
+            .extend(factors.iter().zip(&entries[0]).map(|(&slot, &entry)| Term { entry, slot }));
+        Instruction::Sum { out: out[0], start: starts[0], from, to: self.terms.len() as u32 }
     }
 
     /// The entry of a node that is one.

@@ -178,7 +178,10 @@ proptest! {
         let got = dispatch(InstructionSet::detect(), run).swap_remove(1);
         let mut params = [0.0; P];
         for product in &adjoint.products {
-            let right = product.right.map_or(1.0, |right| got[N + M + adjoint.lefts + right]);
+            let right = match product.right {
+                one if one == adjoint.rights => 1.0,
+                right => got[N + M + adjoint.lefts + right],
+            };
             params[product.param] += got[N + M + product.left] * right;
         }
         for (got, expected) in got[..N + M].iter().chain(&params).zip(&reverse[N..]) {
@@ -274,4 +277,78 @@ fn impure_steps_are_errors() {
     assert!(message(Graph::trace(&Counting(AtomicUsize::new(1)))).contains("run again"));
     assert!(message(Graph::trace(&Unwritten)).contains("not written"));
     assert!(message(Graph::trace(&Reading)).contains("not written"));
+}
+
+/// Steps of a cell on lanes, compiled.
+struct Compiled<'a, D: Dynamics> {
+    cell: &'a D,
+    steps: usize,
+}
+
+impl<D: Dynamics> Kernel for Compiled<'_, D> {
+    type Output = D::Real;
+    #[inline(always)]
+    fn run<I: Isa>(self) -> D::Real {
+        let (n, m) = (self.cell.state_dim(), self.cell.input_dim());
+        let params = Parameter::from_slice(self.cell.params());
+        let mut x = vec![Lanes::<D::Real, I, 2>::from_f64(0.1); n];
+        let u = vec![Lanes::<D::Real, I, 2>::from_f64(0.2); m];
+        let mut next = vec![Lanes::<D::Real, I, 2>::from_f64(0.0); n + self.cell.scratch_dim()];
+        for _ in 0..self.steps {
+            self.cell.step(params, &x, &u, &mut next);
+            x.copy_from_slice(&next[..n]);
+        }
+        x[0].lane(0)
+    }
+}
+
+/// The same by a program.
+struct Interpreted<'a, R> {
+    program: &'a Program,
+    table: &'a [R],
+    steps: usize,
+}
+
+impl<R: crate::scalar::Real> Kernel for Interpreted<'_, R> {
+    type Output = R;
+    #[inline(always)]
+    fn run<I: Isa>(self) -> R {
+        let program = self.program;
+        let mut slots = program.prepare::<R, I, 2>(self.table);
+        slots[program.state()].fill(Lanes::from_f64(0.1));
+        slots[program.input()].fill(Lanes::from_f64(0.2));
+        for _ in 0..self.steps {
+            program.run(self.table, &mut slots);
+            for (state, &output) in program.state().zip(program.outputs()) {
+                slots[state] = slots[output as usize];
+            }
+        }
+        slots[program.state().start].lane(0)
+    }
+}
+
+/// `cargo test --release --lib -- --ignored --nocapture programs_are_nearly_as_fast`
+#[test]
+#[ignore = "a measurement"]
+fn programs_are_nearly_as_fast_as_compiled_steps() {
+    for n in [1, 2, 4, 8, 16, 32] {
+        let cell = Gru::<f32>::random(2, n, 0);
+        let program = Program::new(&Graph::trace(&cell).unwrap(), 0);
+        let table = program.table(cell.params(), &[]);
+        let set = InstructionSet::detect();
+        let steps = 200_000 / (n * n + 20);
+        let mut ratios = Vec::new();
+        for _ in 0..21 {
+            let started = std::time::Instant::now();
+            let compiled = dispatch(set, Compiled { cell: &cell, steps });
+            let middle = std::time::Instant::now();
+            let table = &table;
+            let interpreted = dispatch(set, Interpreted { program: &program, table, steps });
+            ratios.push(middle.elapsed().as_secs_f64() / (middle - started).as_secs_f64());
+            assert!((compiled - interpreted).abs() < 1e-5, "{compiled} {interpreted}");
+        }
+        ratios.sort_by(f64::total_cmp);
+        println!("n = {n}: {:.2} times the compiled step", ratios[10]);
+        assert!(ratios[10] < 2.0);
+    }
 }

@@ -211,6 +211,50 @@ fn tangents_equal_differences_for_many_maps() {
     check_difference(&Problem::batch(&rotation, x0.view(), none.view()).unwrap(), 1e-8, 1e-4);
 }
 
+/// Dynamics that neither forget nor grow, with few components, whose blocks' maps are composed, and with more.
+#[test]
+fn lasting_differences() {
+    let cpu = Cpu::with_threads(2).unwrap();
+    for pairs in [1, 2, 3, 4, 5] {
+        // Rotations of pairs of components, which no sweep forgets.
+        let mut weights = vec![0.0; 4 * pairs * pairs + 2 * pairs];
+        for pair in 0..pairs {
+            let (i, n) = (2 * pair, 2 * pairs);
+            let angle = 0.1 + 0.2 * pair as f64;
+            weights[i * n + i] = angle.cos();
+            weights[i * n + i + 1] = -angle.sin();
+            weights[(i + 1) * n + i] = angle.sin();
+            weights[(i + 1) * n + i + 1] = angle.cos();
+        }
+        let map = Map { kind: Kind::Linear, n: 2 * pairs, params: weights };
+        let mut noise = Noise::new(6);
+        let lengths = [6000, 2500];
+        let inputs: Vec<Array2<f64>> = lengths
+            .iter()
+            .map(|&t| Array2::from_shape_vec((t, 1), noise.vec(t, 1.0)).unwrap())
+            .collect();
+        let views: Vec<ArrayView2<'_, f64>> = inputs.iter().map(|u| u.view()).collect();
+        let x0 = Array2::from_elem((2, map.n), 0.3);
+        let problem = Problem::ragged(&map, x0.view(), &views).unwrap();
+        let solution = Solver::sequential().solve(&problem, &cpu).unwrap();
+        let mut tangents = direction(&problem, 8);
+        let cotangent = without_ends(&problem, random_cotangent(&problem, 9));
+        let pulled = solution.vjp(&problem, cotangent.view(), &cpu).unwrap();
+        let pushed = solution.jvp(&problem, &tangents, &cpu).unwrap();
+        tangents.inputs = without_inputs_after(&problem, &tangents.inputs);
+        let left = dot(cotangent.view(), pushed.view());
+        let right = dot(pulled.params.view(), tangents.params.view())
+            + dot(pulled.inputs.view(), tangents.inputs.view())
+            + dot(pulled.initial_state.view(), tangents.initial_state.view());
+        let size: f64 = cotangent.iter().zip(&pushed).map(|(a, b)| (a * b).abs()).sum();
+        assert!((left - right).abs() < 1e-12 * size, "{pairs} pairs: {left} {right}");
+        tangents.params.fill(0.0);
+        let pushed = solution.jvp(&problem, &tangents, &cpu).unwrap();
+        let off = apart(&pushed, &dual_loop(&problem, &tangents), 0.0);
+        assert!(off < 1e-11, "{pairs} pairs: off by {off:e}");
+    }
+}
+
 #[test]
 fn bits_do_not_depend_on_threads() {
     let map = Map::<f32>::tanh(4, 0.9, 3);

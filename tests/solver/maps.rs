@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Rotation,
     /// `x' = tanh(W x + w u)`, parameters `W` `[n, n]`, `w` `[n]`.
     Tanh,
+    /// `x' = W x + w u`, parameters as those of `Tanh`.
+    Linear,
     /// `x' = ln(x + u)`.
     Log,
     /// `x' = √(x + u)`.
@@ -97,13 +99,13 @@ impl<R: Real> Dynamics for Map<R> {
                 next[0] = x[0] * p[0] - x[1] * p[1];
                 next[1] = x[0] * p[1] + x[1] * p[0];
             }
-            Kind::Tanh => {
+            Kind::Tanh | Kind::Linear => {
                 for i in 0..self.n {
                     let mut sum = u[0] * p[self.n * self.n + i];
                     for j in 0..self.n {
                         sum += x[j] * p[i * self.n + j];
                     }
-                    next[i] = sum.tanh();
+                    next[i] = if self.kind == Kind::Tanh { sum.tanh() } else { sum };
                 }
             }
             Kind::Log => next[0] = (x[0] + u[0]).ln(),
