@@ -1,0 +1,245 @@
+//! Sweeps of linear recurrences along a trajectory: cotangents backwards, tangents forwards.
+//!
+//! A block of time is one lane. The derivative of the step is a [`Program`], so that these kernels know nothing of the
+//! recurrence and are compiled once. As all is linear, a later sweep runs on the difference that its border makes, adds
+//! to what is there, and stops where the difference is lost in rounding.
+
+mod pull;
+mod push;
+
+use super::{Cpu, tile};
+use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, Swept};
+use crate::error::Result;
+use crate::graph::adjoint::Adjoint;
+use crate::graph::program::Program;
+use crate::scalar::dispatch::dispatch;
+use crate::scalar::{InstructionSet, Lanes, Real, Scalar};
+use pull::{Pull, PullLane};
+use push::{Push, PushLane};
+use std::sync::{Mutex, PoisonError};
+
+/// Steps of a tile.
+const STEPS: usize = Swept::TILE;
+const _: () = assert!(STEPS == tile::STEPS);
+
+/// A difference this much smaller than what it is added to changes nothing, in units of the precision.
+const NEGLIGIBLE: f64 = 0.125;
+
+/// So few blocks are done faster one number at a time than in lanes that are idle.
+const FEW: usize = 2;
+
+type Group<R, I> = Lanes<R, I, 2>;
+
+/// Precisions for which the sweeps are compiled. Sealed.
+#[doc(hidden)]
+pub trait Sweeps: Sized {
+    #[doc(hidden)]
+    fn pull(set: InstructionSet, pull: Pull<'_, '_, Self>)
+    where
+        Self: Real;
+    #[doc(hidden)]
+    fn push(set: InstructionSet, push: Push<'_, '_, Self>)
+    where
+        Self: Real;
+}
+
+macro_rules! sweeps {
+    ($($real:ty)*) => {$(
+        impl Sweeps for $real {
+            fn pull(set: InstructionSet, pull: Pull<'_, '_, Self>) {
+                dispatch(set, pull);
+            }
+            fn push(set: InstructionSet, push: Push<'_, '_, Self>) {
+                dispatch(set, push);
+            }
+        }
+    )*};
+}
+sweeps!(f32 f64);
+
+/// The part of a trajectory that one lane runs over.
+#[derive(Debug)]
+struct Stretch<'g, R> {
+    pub(super) len: usize,
+    /// The state before it, `[n]`.
+    pub(super) start: &'g [R],
+    /// `[len, n]`
+    pub(super) states: &'g [R],
+    /// `[len, m]`
+    pub(super) inputs: &'g [R],
+}
+
+impl<'g, R: Real> Stretch<'g, R> {
+    fn of(path: &Path<'g, R>, block: &Block) -> Self {
+        let Path { n, m, .. } = *path;
+        let from = path.place(block);
+        let start = match block.start {
+            0 => &path.initial[block.batch * n..][..n],
+            _ => &path.states[(from - 1) * n..from * n],
+        };
+        Self {
+            len: block.len,
+            start,
+            states: &path.states[from * n..(from + block.len) * n],
+            inputs: &path.inputs[block.batch][block.start * m..(block.start + block.len) * m],
+        }
+    }
+
+    fn rows<'r>(&self, all: &'r [R], t: usize, width: usize) -> &'r [R] {
+        &all[t.min(self.len) * width..(t + STEPS).min(self.len) * width]
+    }
+}
+
+/// Notes the size of a tile's contribution; whether, in a later sweep, it is lost in rounding beside what was there.
+#[inline(always)]
+fn settle<R: Real>(size: R, stored: &mut R, floor: R, first: bool) -> bool {
+    if !first && (size <= *stored * R::from_f64(NEGLIGIBLE) * R::EPSILON || size <= floor) {
+        return true;
+    }
+    *stored = if first { size } else { Scalar::max(*stored, size) };
+    false
+}
+
+/// Pieces of `all` for `blocks`, which are in the order of sequences and time, each `unit` entries for every `per` steps
+/// (rounded up); a sequence has `stride` entries. None where there is nothing.
+fn pieces<'g, R>(
+    mut all: &'g mut [R],
+    blocks: &[Block],
+    stride: usize,
+    unit: usize,
+    per: usize,
+) -> Vec<&'g mut [R]> {
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let mut passed = 0;
+    let mut pieces = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let from = block.batch * stride + block.start / per * unit;
+        let len = block.len.div_ceil(per) * unit;
+        let (_, rest) = all.split_at_mut(from - passed);
+        let (piece, rest) = rest.split_at_mut(len);
+        pieces.push(piece);
+        all = rest;
+        passed = from + len;
+    }
+    pieces
+}
+
+impl<R: Real> Differentiate<R> for Cpu {
+    fn lanes(&self) -> usize {
+        2 * self.vector_width::<R>()
+    }
+
+    fn pull(
+        &self,
+        path: &Path<'_, R>,
+        adjoint: &Adjoint,
+        cotangents: Option<&[R]>,
+        blocks: &[Block],
+        borders: &mut [R],
+        pulled: Option<&mut Pulled<R>>,
+    ) -> Result<Vec<Swept>> {
+        /// Numbers that all tasks together may keep of θ's cotangent.
+        const MOST: usize = 8 << 20;
+        const TASKS: usize = 64;
+        let Path { n, m, .. } = *path;
+        let first = cotangents.is_some();
+        let program = if first { &adjoint.checking } else { &adjoint.program };
+        let table = program.table(path.params, &[]);
+        let mut swept = vec![Swept::default(); blocks.len()];
+        let tiles = path.max_steps.div_ceil(STEPS);
+        let record = pulled.is_some();
+        let mut nothing = Pulled::default();
+        let pulled = pulled.unwrap_or(&mut nothing);
+        let mut inputs = pieces(&mut pulled.inputs, blocks, path.max_steps * m, m, 1).into_iter();
+        let mut sizes = pieces(&mut pulled.sizes, blocks, tiles, 1, STEPS).into_iter();
+        let mut lanes: Vec<PullLane<'_, R>> = Vec::with_capacity(blocks.len());
+        let rest = borders.chunks_mut(n).zip(&mut swept);
+        for (block, (border, swept)) in blocks.iter().zip(rest) {
+            let inputs = inputs.next().unwrap_or_default();
+            let sizes = sizes.next().unwrap_or_default();
+            let from = path.place(block);
+            let cotangents =
+                cotangents.map_or(&[][..], |all| &all[from * n..(from + block.len) * n]);
+            let stretch = Stretch::of(path, block);
+            lanes.push(PullLane { stretch, cotangents, inputs, sizes, border, swept });
+        }
+        // The tasks follow from the problem alone, as does the order in which they are summed.
+        let width = Differentiate::<R>::lanes(self);
+        let p = pulled.params.len();
+        let groups = blocks.len().div_ceil(width);
+        let tasks = groups.min(TASKS).min((MOST / p.max(1)).max(1));
+        let span = groups.div_ceil(tasks.max(1)).max(1) * width;
+        let floor = pulled.floor;
+        let jobs: Vec<_> =
+            lanes.chunks_mut(span).map(|groups| Mutex::new((groups, vec![0.0; p]))).collect();
+        self.each(jobs.len(), &|index| {
+            let mut job = jobs[index].lock().unwrap_or_else(PoisonError::into_inner);
+            let (groups, params) = &mut *job;
+            let pull =
+                Pull { adjoint, program, table: &table, first, record, floor, groups, params };
+            R::pull(self.instruction_set, pull);
+        });
+        for job in jobs {
+            let (_, params) = job.into_inner().unwrap_or_else(PoisonError::into_inner);
+            for (total, params) in pulled.params.iter_mut().zip(params) {
+                *total += params;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn push(
+        &self,
+        path: &Path<'_, R>,
+        program: &Program,
+        tangents: Option<(&[R], &[&[R]])>,
+        blocks: &[Block],
+        borders: &mut [R],
+        pushed: Option<&mut Pushed<R>>,
+    ) -> Result<Vec<Swept>> {
+        let Path { n, m, .. } = *path;
+        let first = tangents.is_some();
+        let zeros = vec![R::default(); path.params.len()];
+        let (of_params, of_inputs) = tangents.unwrap_or((&zeros, &[]));
+        let table = program.table(path.params, of_params);
+        let mut swept = vec![Swept::default(); blocks.len()];
+        let tiles = path.max_steps.div_ceil(STEPS);
+        let record = pushed.is_some();
+        let mut nothing = Pushed::default();
+        let pushed = pushed.unwrap_or(&mut nothing);
+        let mut states = pieces(&mut pushed.states, blocks, path.max_steps * n, n, 1).into_iter();
+        let mut sizes = pieces(&mut pushed.sizes, blocks, tiles, 1, STEPS).into_iter();
+        let mut lanes: Vec<PushLane<'_, R>> = Vec::with_capacity(blocks.len());
+        let rest = borders.chunks_mut(n).zip(&mut swept);
+        for (block, (border, swept)) in blocks.iter().zip(rest) {
+            let states = states.next().unwrap_or_default();
+            let sizes = sizes.next().unwrap_or_default();
+            let inputs = of_inputs
+                .get(block.batch)
+                .map_or(&[][..], |all| &all[block.start * m..(block.start + block.len) * m]);
+            let stretch = Stretch::of(path, block);
+            lanes.push(PushLane { stretch, inputs, states, sizes, border, swept });
+        }
+        let width = Differentiate::<R>::lanes(self);
+        let floor = pushed.floor;
+        let jobs: Vec<_> = lanes.chunks_mut(width).map(Mutex::new).collect();
+        self.each(jobs.len(), &|index| {
+            let mut lanes = jobs[index].lock().unwrap_or_else(PoisonError::into_inner);
+            let push = Push {
+                program,
+                table: &table,
+                dims: (n, m),
+                first,
+                record,
+                floor,
+                lanes: &mut lanes,
+            };
+            R::push(self.instruction_set, push);
+        });
+        drop(jobs);
+        drop(lanes);
+        Ok(swept)
+    }
+}
