@@ -25,6 +25,8 @@
 //!
 //! * A recurrence of your own: implement [`Dynamics`]. The step is written once, generic over its
 //!   [`Scalar`]; the loop, SIMD lanes and exact Jacobians follow from it.
+//! * Whether its derivatives are right, and every parameter has an effect: [`check`].
+//! * Gradients: [`Solver::value_and_gradient`], [`Solution::vjp`], [`Solution::jvp`].
 //! * Recurrent cells off the shelf: [`cells`].
 //! * Methods and their settings: [`Solver`]. What was done and at what price: [`Report`].
 //! * Linear recurrences and other associative scans by themselves: [`scan`].
@@ -43,6 +45,7 @@ pub mod backend;
 #[path = "../backends/mod.rs"]
 mod backends;
 pub mod cells;
+pub mod check;
 #[cfg(any(feature = "nalgebra", feature = "faer"))]
 pub mod convert;
 mod dynamics;

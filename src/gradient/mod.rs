@@ -14,6 +14,7 @@
 
 mod backward;
 mod forward;
+mod value;
 
 use crate::backend::{Block, Differentiate, Path, Swept};
 use crate::dynamics::{Dynamics, Recurrence};
