@@ -37,6 +37,7 @@
 //! |---|---|
 //! | `cpu` (default) | the backend [`Cpu`]: threads by rayon, SIMD lanes chosen at run time, dense products by faer |
 //! | `nalgebra`, `faer` | conversions of matrices, module `convert` |
+//! | `safetensors` | PyTorch's weights from and to files: `load` and `save` of [`cells::Gru`], [`cells::Lstm`], [`cells::Elman`] |
 
 // The vector instructions are there for the CPU backend alone.
 #![cfg_attr(not(feature = "cpu"), allow(dead_code, unused_imports))]
