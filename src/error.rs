@@ -36,6 +36,17 @@ pub enum Error {
         /// What was given.
         got: String,
     },
+    /// A file that could not be read or written, or that holds something else.
+    #[error("{file}: {operation} failed: {source}")]
+    File {
+        /// Its path; `bytes` for content that was given as such.
+        file: String,
+        /// What was done with it.
+        operation: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The backend could not be set up or failed.
     #[error("{backend}: {operation} failed")]
     Backend {

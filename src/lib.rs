@@ -25,6 +25,8 @@
 //!
 //! * A recurrence of your own: implement [`Dynamics`]. The step is written once, generic over its
 //!   [`Scalar`]; the loop, SIMD lanes and exact Jacobians follow from it.
+//! * Whether its derivatives are right, and every parameter has an effect: [`check`].
+//! * Gradients: [`Solver::value_and_gradient`], [`Solution::vjp`], [`Solution::jvp`].
 //! * Recurrent cells off the shelf: [`cells`].
 //! * Methods and their settings: [`Solver`]. What was done and at what price: [`Report`].
 //! * Linear recurrences and other associative scans by themselves: [`scan`].
@@ -35,6 +37,7 @@
 //! |---|---|
 //! | `cpu` (default) | the backend [`Cpu`]: threads by rayon, SIMD lanes chosen at run time, dense products by faer |
 //! | `nalgebra`, `faer` | conversions of matrices, module `convert` |
+//! | `safetensors` | PyTorch's weights from and to files: `load` and `save` of [`cells::Gru`], [`cells::Lstm`], [`cells::Elman`] |
 
 // The vector instructions are there for the CPU backend alone.
 #![cfg_attr(not(feature = "cpu"), allow(dead_code, unused_imports))]
@@ -43,6 +46,7 @@ pub mod backend;
 #[path = "../backends/mod.rs"]
 mod backends;
 pub mod cells;
+pub mod check;
 #[cfg(any(feature = "nalgebra", feature = "faer"))]
 pub mod convert;
 mod dynamics;

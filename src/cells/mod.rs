@@ -11,7 +11,8 @@
 //!
 //! `u` is the input, `⊙` the product by component, `σ` the logistic function. Each cell has
 //! `random(input, hidden, seed)`, a constructor from arrays, views of its weights, and
-//! `params_mut()`; its parameters are in one order, whatever made it, documented at the cell.
+//! `params_mut()`; its parameters are in one order, whatever made it, documented at the cell. With the
+//! feature `safetensors`, [`Gru`], [`Lstm`] and [`Elman`] `load` and `save` PyTorch's weights.
 
 mod diagonal_gru;
 mod diagonal_lstm;
@@ -26,6 +27,8 @@ mod slope;
 #[cfg(test)]
 mod tests;
 mod units;
+#[cfg(feature = "safetensors")]
+mod weights;
 
 pub use diagonal_gru::DiagonalGru;
 pub use diagonal_lstm::DiagonalLstm;

@@ -15,6 +15,7 @@
 mod backward;
 mod borders;
 mod forward;
+mod value;
 
 use crate::backend::{Block, Differentiate, Path, Swept};
 use crate::dynamics::{Dynamics, Recurrence};

@@ -4,6 +4,7 @@
 
 mod adversarial;
 mod bits;
+mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod conformance;

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Steep,
     /// Six components, each of which depends on itself alone, which is not declared.
     Apart,
+    /// `x' = tanh(p_0 x + p_1 u)`, with `p_0` taken from `self`.
+    Forgetful,
     /// Three pairs that rotate and saturate, the second half of the state with the first; not declared.
     Pairs,
 }
@@ -140,6 +142,7 @@ impl<R: Real> Dynamics for Map<R> {
                     next[i + 3] = (x[i] * p[1] + x[i + 3] * p[0]).tanh();
                 }
             }
+            Kind::Forgetful => next[0] = (x[0] * self.params[0] + u[0] * p[1]).tanh(),
             Kind::Steep => next[0] = (x[0] - S::from_f64(0.1)).max(zero).sqrt() + u[0],
         }
     }
