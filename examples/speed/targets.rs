@@ -180,14 +180,16 @@ fn gradient(measured: &mut Measured, one: &Cpu) -> Result<(), Misuse> {
     for &n in sizes {
         let gru = gru(n);
         let job = Job::new(&gru, &inputs);
-        let (solve, reverse, plain) =
-            (job.solve(Solver::auto(), one), job.gradient(one)?, job.backpropagation(one)?);
-        let outcomes = measured.medians(&mut [solve, reverse, plain])?;
-        let [solve, reverse, plain] = &outcomes[..] else { continue };
+        let mut runners = vec![job.solve(Solver::auto(), one), job.gradient(one)?];
+        if n <= 8 {
+            runners.push(job.backpropagation(one)?);
+        }
+        let outcomes = measured.medians(&mut runners)?;
+        let [solve, reverse, plain @ ..] = &outcomes[..] else { continue };
         let at = length(steps);
         let what = format!("time of `vjp` to `auto`, T = {at}, n = {n}, 1 thread");
         measured.add(what, Bound::AtMost(4.0), ratio(reverse, solve), "×");
-        if n <= 8 {
+        if let [plain] = plain {
             let what = format!("`vjp` against a plain loop backwards, T = {at}, n = {n}, 1 thread");
             measured.add(what, Bound::AtLeast(5.0), ratio(plain, reverse), "×");
         }
