@@ -325,7 +325,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
     }
 }
 
-fn check_shape(
+pub(crate) fn check_shape(
     argument: &'static str,
     expected: &str,
     got: &[usize],

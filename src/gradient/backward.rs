@@ -1,11 +1,11 @@
 //! Cotangents.
 
 use super::borders::{Direction, close};
-use super::{Cotangents, Trajectory, check_shape, contiguous, floor};
+use super::{Cotangents, Trajectory, contiguous, floor};
 use crate::backend::{Block, Differentiate, Pulled, Swept};
 use crate::error::{Error, Result};
 use crate::graph::adjoint::Adjoint;
-use crate::problem::first_non_finite;
+use crate::problem::{check_shape, first_non_finite};
 use crate::scalar::Real;
 use ndarray::{Array1, Array2, Array3, ArrayView3};
 

@@ -1,10 +1,11 @@
 //! Tangents.
 
 use super::borders::{Direction, close};
-use super::{Tangents, Trajectory, check_shape, contiguous, floor};
+use super::{Tangents, Trajectory, contiguous, floor};
 use crate::backend::{Block, Differentiate, Pushed, Swept};
 use crate::error::{Error, Result};
 use crate::graph::program::Program;
+use crate::problem::check_shape;
 use crate::scalar::Real;
 use ndarray::Array3;
 

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::adjoint::Adjoint;
 use crate::graph::program::Program;
-use crate::problem::Problem;
+use crate::problem::{Problem, check_shape};
 use crate::scalar::Real;
 use crate::solution::Solution;
 use crate::solver::blocks;
@@ -285,15 +285,6 @@ impl<'a, R: Real> Trajectory<'a, R> {
 
 fn not_of_this_problem(got: &str) -> Error {
     Error::setting("problem", "the one that the solution is of", got)
-}
-
-fn check_shape(
-    argument: &'static str,
-    expected: &str,
-    got: &[usize],
-    shape: &[usize],
-) -> Result<()> {
-    if got == shape { Ok(()) } else { Err(Error::shape(argument, expected, got)) }
 }
 
 /// `values` in the order of their axes.
