@@ -50,6 +50,15 @@ pub struct Linearized {
     pub converged: bool,
 }
 
+/// What making a Kalman element of one chunk of blocks came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filtered {
+    /// The residuals at its borders.
+    pub borders: Linearized,
+    /// Half of the sum of their squares.
+    pub merit: f64,
+}
+
 /// How the pairs of trajectories of a probe went.
 #[derive(Clone, Debug, Default)]
 pub struct Probe {
@@ -196,6 +205,47 @@ pub trait Sweep<D: Recurrence>: Backend {
         settings: &LinearizeSettings,
         starts: &[D::Real],
     ) -> Result<()>;
+
+    /// Rolls the blocks inside each chunk as [`linearize`](Self::linearize) does, and composes for each chunk the
+    /// Kalman element of the changes of the states at its borders, with λ = `lambdas[chunk]`. Writes `elements`
+    /// `[chunks, width]`, of the [`KalmanFilter`](crate::scan::KalmanFilter) that the linear part's structure asks for.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn filter(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        lambdas: &[f64],
+        elements: &mut [D::Real],
+    ) -> Result<Vec<Filtered>>;
+
+    /// Writes to `moved` the states at the borders of each chunk with their most probable changes, given mean and variance of
+    /// the change before each chunk (`priors`, `[chunks, n + entries]`) and the change at its last border (`ends`,
+    /// `[chunks, n]`), both in the order of the compact form.
+    ///
+    /// # Errors
+    /// Device failure.
+    #[allow(clippy::too_many_arguments)]
+    fn smooth(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        lambdas: &[f64],
+        priors: &[D::Real],
+        ends: &[D::Real],
+        moved: &mut Self::Trajectory,
+    ) -> Result<()>;
+
+    /// Copies the states of the sequence `batch`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn copy(&self, from: &Self::Trajectory, to: &mut Self::Trajectory, batch: usize) -> Result<()>;
 
     /// Runs pairs of trajectories from different states over the same inputs in a few windows of
     /// the problem, at most `steps` steps, and measures whether and how fast they meet.

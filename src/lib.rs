@@ -79,4 +79,4 @@ pub use report::{Report, SweepRecord};
 pub use scalar::{Constant, Dual, Lanes, Param, Parameter, Real, Scalar};
 pub use scan::{AffineBlocks, AffineDense, AffineDiagonal, AffineScalar, ScanOp};
 pub use solution::{Solution, Termination};
-pub use solver::{Linearization, Method, Progress, Solver, Tolerance};
+pub use solver::{Damping, Linearization, Method, Progress, Solver, Tolerance};

@@ -12,6 +12,8 @@ pub enum Termination {
     Converged,
     /// The number of sweeps allowed ran out first.
     SweepLimit,
+    /// No step of ELK's, however small, made the residuals smaller: a minimum that is no solution, or rounding.
+    Stalled,
     /// The observer asked to stop.
     Stopped,
     /// The recurrence itself left the finite numbers. The states are those of the loop.
@@ -30,7 +32,8 @@ impl Termination {
             Termination::Converged => 0,
             Termination::NonFinite { .. } => 1,
             Termination::SweepLimit => 2,
-            Termination::Stopped => 3,
+            Termination::Stalled => 3,
+            Termination::Stopped => 4,
         }
     }
 }

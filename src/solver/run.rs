@@ -1,6 +1,8 @@
 //! One solve: what every method shares.
 
-use super::{Linearization, Method, Progress, Solver, Tolerance, auto, blocks, jacobi, newton};
+use super::{
+    Linearization, Method, Progress, Solver, Tolerance, auto, blocks, elk, jacobi, newton,
+};
 use crate::backend::{Block, Sweep};
 use crate::dynamics::Recurrence;
 use crate::error::Result;
@@ -67,7 +69,17 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
                 jacobi::solve(&mut run, block, false)?;
             }
             Method::Sweeps(linearization) => {
-                newton::solve(&mut run, linearization, settings.block, false)?
+                let len = settings.block.unwrap_or_else(|| newton::chunk_length(&run, None));
+                let ending = newton::Ending::Limit(run.sweep_limit(len));
+                newton::solve(&mut run, linearization, settings.block, ending)?;
+            }
+            Method::Elk | Method::QuasiElk => {
+                let linearization = match settings.method {
+                    Method::Elk => Linearization::Full,
+                    _ => Linearization::Diagonal,
+                };
+                let limit = settings.max_sweeps.unwrap_or(elk::SWEEPS);
+                elk::solve(&mut run, linearization, settings.lambda, limit)?;
             }
         }
     }
