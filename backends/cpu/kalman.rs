@@ -11,14 +11,14 @@ use super::jacobian::{Jacobian, multiply};
 use super::linearize::Check;
 use super::tile;
 use crate::backend::{Filtered, LinearizeSettings};
-use crate::dynamics::{Dynamics, Structure};
+use crate::dynamics::{Recurrence, Structure};
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Isa, Lanes, Real, Scalar};
 use crate::scan::kalman::{Smoothing, shares};
 use crate::solver::Tolerance;
 
 /// Reduces one group of chunks to their elements.
-pub(super) struct Filter<'k, 'g, D: Dynamics> {
+pub(super) struct Filter<'k, 'g, D: Recurrence> {
     pub(super) group: Group<'k, D>,
     pub(super) lanes: &'k mut [Lane<'g, D::Real>],
     pub(super) settings: LinearizeSettings,
@@ -32,7 +32,7 @@ pub(super) struct Filter<'k, 'g, D: Dynamics> {
     pub(super) results: &'k mut [Filtered],
 }
 
-impl<D: Dynamics> Kernel for Filter<'_, '_, D> {
+impl<D: Recurrence> Kernel for Filter<'_, '_, D> {
     type Output = ();
 
     #[inline(always)]
@@ -46,7 +46,7 @@ impl<D: Dynamics> Kernel for Filter<'_, '_, D> {
 }
 
 /// Smooths the borders of one group of chunks, whose lanes hold the states that are to move.
-pub(super) struct Smooth<'k, 'g, D: Dynamics> {
+pub(super) struct Smooth<'k, 'g, D: Recurrence> {
     pub(super) group: Group<'k, D>,
     pub(super) lanes: &'k mut [Lane<'g, D::Real>],
     pub(super) settings: LinearizeSettings,
@@ -62,7 +62,7 @@ pub(super) struct Smooth<'k, 'g, D: Dynamics> {
     pub(super) moved: &'k mut [Lane<'g, D::Real>],
 }
 
-impl<D: Dynamics> Kernel for Smooth<'_, '_, D> {
+impl<D: Recurrence> Kernel for Smooth<'_, '_, D> {
     type Output = ();
 
     #[inline(always)]
@@ -111,12 +111,12 @@ trait Model<R: Real, I: Isa> {
     fn step(&mut self, x: &mut [Vector<R, I>], u: &[Vector<R, I>], entries: &mut [Vector<R, I>]);
 }
 
-struct Stepper<'k, D: Dynamics, I: Isa> {
+struct Stepper<'k, D: Recurrence, I: Isa> {
     jacobian: Jacobian<'k, D, I>,
     next: Vec<Vector<D::Real, I>>,
 }
 
-impl<'k, D: Dynamics, I: Isa> Stepper<'k, D, I> {
+impl<'k, D: Recurrence, I: Isa> Stepper<'k, D, I> {
     #[inline(always)]
     fn new(group: Group<'k, D>, structure: Structure, whole: bool) -> Self {
         let len = group.dynamics.state_dim() + group.dynamics.scratch_dim();
@@ -125,7 +125,7 @@ impl<'k, D: Dynamics, I: Isa> Stepper<'k, D, I> {
     }
 }
 
-impl<D: Dynamics, I: Isa> Model<D::Real, I> for Stepper<'_, D, I> {
+impl<D: Recurrence, I: Isa> Model<D::Real, I> for Stepper<'_, D, I> {
     fn step(
         &mut self,
         x: &mut [Vector<D::Real, I>],
