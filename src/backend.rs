@@ -11,7 +11,7 @@ use crate::graph::program::Program;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::{Linearization, Tolerance};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView3};
 use std::fmt::Debug;
 
 /// A device. A handle is a value: nothing is global.
@@ -57,6 +57,15 @@ pub struct Filtered {
     pub borders: Linearized,
     /// Half of the sum of their squares.
     pub merit: f64,
+}
+
+/// What following errors along one chunk came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spread {
+    /// Largest component of the error that residuals make, to first order; NaN where one is not finite.
+    pub residual: f64,
+    /// Largest standard deviation of a component that roundings of one unit make.
+    pub rounding: f64,
 }
 
 /// How the pairs of trajectories of a probe went.
@@ -240,6 +249,32 @@ pub trait Sweep<D: Recurrence>: Backend {
         ends: &[D::Real],
         moved: &mut Self::Trajectory,
     ) -> Result<()>;
+
+    /// Follows along each chunk of a solved trajectory how its residuals `r_t = x_t − f(x_{t−1})` and the rounding of its
+    /// steps add up: `ε_t = A_t ε_{t−1} + r_t`, and the variance `C_t = A_t C_{t−1} A_tᵀ + D_t`, `D_t` diagonal with the squares of the terms
+    /// `A_ij x_j` and of `x_i`. `priors` `[chunks, n + entries]` are `ε` and `C` before the chunks; writes `elements` `[chunks, entries + n +
+    /// entries]`, the product of the Jacobians and `ε` and `C` at the end, all compact by the problem's structure.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn spread(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        priors: &[D::Real],
+        elements: &mut [D::Real],
+    ) -> Result<Vec<Spread>>;
+
+    /// The trajectory with the states `[B, T, n]`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn load(
+        &self,
+        problem: &Problem<'_, D>,
+        states: ArrayView3<'_, D::Real>,
+    ) -> Result<Self::Trajectory>;
 
     /// Copies the states of the sequence `batch`.
     ///

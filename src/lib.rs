@@ -49,6 +49,7 @@ pub mod cells;
 pub mod check;
 #[cfg(any(feature = "nalgebra", feature = "faer"))]
 pub mod convert;
+pub mod diagnostics;
 mod dynamics;
 mod error;
 mod gradient;

@@ -14,6 +14,9 @@ pub enum Termination {
     SweepLimit,
     /// No step of ELK's, however small, made the residuals smaller: a minimum that is no solution, or rounding.
     Stalled,
+    /// ELK's residuals are within the tolerance, but the dynamics make so much of what they and rounding leave that the
+    /// trajectory may be another than the loop's ([`error_bound`](crate::diagnostics::error_bound)): chaos. Run the loop.
+    Undetermined,
     /// The observer asked to stop.
     Stopped,
     /// The recurrence itself left the finite numbers. The states are those of the loop.
@@ -33,7 +36,8 @@ impl Termination {
             Termination::NonFinite { .. } => 1,
             Termination::SweepLimit => 2,
             Termination::Stalled => 3,
-            Termination::Stopped => 4,
+            Termination::Undetermined => 4,
+            Termination::Stopped => 5,
         }
     }
 }

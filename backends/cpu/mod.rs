@@ -18,7 +18,7 @@ mod scan;
 mod tile;
 
 use crate::backend::{
-    Backend, Block, Cost, Filtered, LinearizeSettings, Linearized, Probe, Rolled, Sweep,
+    Backend, Block, Cost, Filtered, LinearizeSettings, Linearized, Probe, Rolled, Spread, Sweep,
 };
 use crate::dynamics::recurrence::Counted;
 use crate::dynamics::{Recurrence, Structure};
@@ -31,9 +31,9 @@ use crate::scan::{KalmanFilter, ScanOp};
 use crate::solver::blocks::partition;
 use crate::solver::{Linearization, Tolerance};
 use group::{Group, lanes};
-use kalman::{Filter, Smooth};
+use kalman::{Filter, Follow, Smooth};
 use linearize::{Derivative, Linearize};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 use replay::Replay;
 use roll::{InOrder, Roll};
@@ -511,6 +511,51 @@ impl<D: Recurrence> Sweep<D> for Cpu {
             moved,
         });
         Ok(())
+    }
+
+    fn spread(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        priors: &[D::Real],
+        elements: &mut [D::Real],
+    ) -> Result<Vec<Spread>> {
+        let group = Group::of(problem);
+        let n = trajectory.n;
+        let structure = problem.structure();
+        let entries = structure.entries(n);
+        let width = self.vector_width::<D::Real>();
+        let mut results = vec![Spread::default(); chunks.len()];
+        let mut starts = vec![D::Real::default(); chunks.len() * n];
+        self.read_starts(problem, trajectory, chunks, &mut starts)?;
+        let mut lanes = lanes(problem, trajectory, chunks, &starts);
+        let jobs = lanes
+            .chunks_mut(width)
+            .zip(results.chunks_mut(width))
+            .zip(priors.chunks(width * (n + entries)))
+            .zip(elements.chunks_mut(width * (n + 2 * entries)))
+            .collect();
+        self.run(jobs, |(((lanes, results), priors), elements)| Follow {
+            group,
+            lanes,
+            structure,
+            priors,
+            elements,
+            results,
+        });
+        drop(lanes);
+        Ok(results)
+    }
+
+    fn load(
+        &self,
+        problem: &Problem<'_, D>,
+        states: ArrayView3<'_, D::Real>,
+    ) -> Result<Self::Trajectory> {
+        let (batch, max_steps, n) =
+            (problem.batch_size(), problem.max_steps(), problem.state_dim());
+        Ok(CpuTrajectory { states: states.iter().copied().collect(), batch, max_steps, n })
     }
 
     fn copy(&self, from: &Self::Trajectory, to: &mut Self::Trajectory, batch: usize) -> Result<()> {

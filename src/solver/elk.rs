@@ -19,8 +19,9 @@ use super::blocks::partition;
 use super::damping::Pace;
 use super::newton::{self, Ending, Outcome};
 use super::run::Run;
-use super::{Damping, Linearization, Method, larger};
+use super::{Damping, Linearization, Method, Tolerance, larger};
 use crate::backend::{Block, Filtered, LinearizeSettings, Linearized, Sweep};
+use crate::diagnostics;
 use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
@@ -143,13 +144,13 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         let active: Vec<usize> =
             everyone.iter().copied().filter(|&b| elk.sequences[b].active()).collect();
         if active.is_empty() {
-            return Ok(elk.end(run, Termination::Stalled));
+            return elk.end(run, Termination::Stalled);
         }
         if flow.is_break() {
-            return Ok(elk.end(run, Termination::Stopped));
+            return elk.end(run, Termination::Stopped);
         }
         if run.sweeps >= limit {
-            return Ok(elk.end(run, Termination::SweepLimit));
+            return elk.end(run, Termination::SweepLimit);
         }
         let ready = |&b: &usize| {
             let sequence: &Sequence = &elk.sequences[b];
@@ -166,7 +167,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             if let Outcome::Done = outcome {
                 let stalled = elk.sequences.iter().any(|sequence| sequence.stalled);
                 elk.describe(run);
-                return Ok(!stalled && run.unfinished.iter().all(Option::is_none));
+                return Ok(elk.check(run)? && !stalled);
             }
             for &b in &everyone {
                 backend.copy(&trial, &mut run.trajectory, b)?;
@@ -177,7 +178,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             }
             elk.filter(backend, problem, &mut run.trajectory, &active, false)?;
             if run.sweeps >= limit {
-                return Ok(elk.end(run, Termination::SweepLimit));
+                return elk.end(run, Termination::SweepLimit);
             }
         }
         elk.smooth(backend, problem, &mut run.trajectory, &active, &mut trial)?;
@@ -358,12 +359,41 @@ impl<R: Real> Elk<R> {
         run.record(record, converged)
     }
 
+    /// Marks sequences whose residuals are within the tolerance, and which may yet be far from the loop's: the residuals of a
+    /// chaotic recurrence vanish along many trajectories, and nothing here makes one exact from its start on. Whether
+    /// there are none.
+    fn check<D: Recurrence<Real = R>, B: Sweep<D>>(
+        &self,
+        run: &mut Run<'_, '_, D, B>,
+    ) -> Result<bool> {
+        let (backend, problem) = (run.backend, run.problem);
+        let n = problem.state_dim();
+        let bounds = diagnostics::bounds_of(problem, &mut run.trajectory, backend)?;
+        let mut states = vec![R::default(); self.chunks.len() * n];
+        backend.read_starts(problem, &run.trajectory, &self.chunks, &mut states)?;
+        let mut worst = 0.0;
+        for (b, (sequence, bound)) in self.sequences.iter().zip(bounds).enumerate() {
+            let bound = bound.total();
+            let states = &states[sequence.chunks.start * n..sequence.chunks.end * n];
+            let size = states.iter().map(|x| x.to_f64().abs()).fold(0.0, f64::max);
+            // The geometric mean of the two: half of the digits asked for.
+            let Tolerance { atol, rtol } = run.tolerance;
+            let determined = bound <= ((atol + rtol * size) * size).sqrt();
+            if !determined && run.unfinished[b].is_none() {
+                run.unfinished[b] = Some(Termination::Undetermined);
+            }
+            worst = larger(worst, bound);
+        }
+        run.error_bound = Some(worst);
+        Ok(run.unfinished.iter().all(Option::is_none))
+    }
+
     /// Notes how the sequences ended that have not converged: as `termination` says, or stalled; whether there are none.
     fn end<D: Recurrence<Real = R>, B: Sweep<D>>(
         &self,
         run: &mut Run<'_, '_, D, B>,
         termination: Termination,
-    ) -> bool {
+    ) -> Result<bool> {
         self.describe(run);
         for (b, sequence) in self.sequences.iter().enumerate() {
             if !sequence.borders.converged {
@@ -371,7 +401,7 @@ impl<R: Real> Elk<R> {
                 run.unfinished[b] = Some(if stalled { Termination::Stalled } else { termination });
             }
         }
-        self.sequences.iter().all(|sequence| sequence.borders.converged)
+        self.check(run)
     }
 
     fn describe<D: Recurrence<Real = R>, B: Sweep<D>>(&self, run: &mut Run<'_, '_, D, B>) {

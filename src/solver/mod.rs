@@ -130,6 +130,9 @@ pub struct Solver {
     pub damping: Damping,
     /// ELK's first λ, at least 0: the weight of staying where the trajectory is, against residuals of weight 1. Default 1.
     pub lambda: f64,
+    /// Whether the report is to have a bound on the error against the loop, at the price of a few sweeps of Newton
+    /// ([`diagnostics::error_bound`](crate::diagnostics::error_bound)). Default no.
+    pub error_bound: bool,
     observer: Option<Observer>,
 }
 
@@ -142,6 +145,7 @@ impl fmt::Debug for Solver {
             .field("block", &self.block)
             .field("damping", &self.damping)
             .field("lambda", &self.lambda)
+            .field("error_bound", &self.error_bound)
             .field("observer", &self.observer.as_ref().map(|_| ".."))
             .finish()
     }
@@ -157,6 +161,7 @@ impl Solver {
             block: None,
             damping: Damping::Fixed(0.0),
             lambda: 1.0,
+            error_bound: false,
             observer: None,
         }
     }
@@ -225,6 +230,12 @@ impl Solver {
     /// Sets [`damping`](Self::damping): a number, or [`Damping::Adaptive`].
     pub fn damping(mut self, k: impl Into<Damping>) -> Self {
         self.damping = k.into();
+        self
+    }
+
+    /// Sets [`error_bound`](Self::error_bound).
+    pub fn error_bound(mut self, wanted: bool) -> Self {
+        self.error_bound = wanted;
         self
     }
 
