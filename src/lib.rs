@@ -26,6 +26,7 @@
 //! * A recurrence of your own: implement [`Dynamics`]. The step is written once, generic over its
 //!   [`Scalar`]; the loop, SIMD lanes and exact Jacobians follow from it.
 //! * Whether its derivatives are right, and every parameter has an effect: [`check`].
+//! * How far a solution can be trusted: [`diagnostics`].
 //! * Gradients: [`Solver::value_and_gradient`], [`Solution::vjp`], [`Solution::jvp`].
 //! * Recurrent cells off the shelf: [`cells`].
 //! * Methods and their settings: [`Solver`]. What was done and at what price: [`Report`].

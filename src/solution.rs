@@ -14,7 +14,7 @@ pub enum Termination {
     SweepLimit,
     /// No step of ELK's, however small, made the residuals smaller: a minimum that is no solution, or rounding.
     Stalled,
-    /// ELK's residuals are within the tolerance, but the dynamics make so much of what they and rounding leave that the
+    /// ELK's residuals are within the tolerance, but the dynamics make so much of them that the
     /// trajectory may be another than the loop's ([`error_bound`](crate::diagnostics::error_bound)): chaos. Run the loop.
     Undetermined,
     /// The observer asked to stop.

@@ -23,6 +23,8 @@ pub struct Growth {
     pub largest: f64,
     /// Geometric mean of the factors.
     pub mean: f64,
+    /// Logarithm of the largest.
+    log: f64,
 }
 
 /// What becomes of small differences along a solved trajectory; see [`lyapunov`].
@@ -42,15 +44,22 @@ pub struct Lyapunov {
 
 impl Lyapunov {
     /// Steps after which every small difference has shrunk to `share` of itself, wherever in the sequence it begins: by the largest
-    /// growth over windows. None where the longest windows do not contract.
+    /// growth over windows, interpolated between their lengths. None where the longest windows do not contract.
     pub fn memory(&self, share: f64) -> Option<usize> {
         let goal = share.ln();
-        let contracts = |growth: &&Growth| growth.largest < 1.0;
-        let enough = self.growth.iter().find(|growth| growth.largest.ln() <= goal);
-        let growth = enough.or_else(|| self.growth.iter().rev().find(contracts))?;
-        // At the pace of the window, which has the overshoot in it.
-        let pace = growth.largest.ln() / growth.steps as f64;
-        Some(if pace == f64::NEG_INFINITY { 1 } else { (goal / pace).ceil().max(1.0) as usize })
+        // Between the longest windows that are too short and the shortest that are not.
+        let (mut steps, mut log) = (0.0, 0.0);
+        for growth in &self.growth {
+            let (longer, later) = (growth.steps as f64, growth.log);
+            if later <= goal {
+                let part =
+                    if later == f64::NEG_INFINITY { 1.0 } else { (goal - log) / (later - log) };
+                return Some((steps + part.min(1.0) * (longer - steps)).ceil().max(1.0) as usize);
+            }
+            (steps, log) = (longer, later);
+        }
+        // Or at the pace of the longest.
+        (log < 0.0).then(|| (steps * goal / log).ceil() as usize)
     }
 
     /// Sweeps that block Jacobi is expected to need on blocks of `block` steps to the relative tolerance `rtol`:
@@ -71,7 +80,7 @@ impl fmt::Display for Lyapunov {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "exponent   {:.4} a step", self.exponent)?;
         write!(f, "overshoot  {:.1e}", self.overshoot)?;
-        for Growth { steps, largest, mean } in &self.growth {
+        for Growth { steps, largest, mean, .. } in &self.growth {
             write!(f, "\n{steps:>7} steps: growth {largest:.1e} at most, {mean:.1e} in the mean")?;
         }
         Ok(())
@@ -154,7 +163,7 @@ pub fn lyapunov_on<D: Recurrence, B: Sweep<D>>(
         // A NaN is larger than any number.
         let largest = logs.iter().copied().fold(f64::NEG_INFINITY, crate::solver::larger);
         let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-        let growth = Growth { steps, largest: largest.exp(), mean: mean.exp() };
+        let growth = Growth { steps, largest: largest.exp(), mean: mean.exp(), log: largest };
         result.growth.push(growth);
         result.overshoot = crate::solver::larger(result.overshoot, growth.largest);
         let joined = |maps: &Vec<Map>| {

@@ -83,10 +83,11 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
 /// Newton on blocks. Where it overshoots and the loop would cost much more than has been spent, damped; then ELK, if that too
 /// leaves enough; else what is left in order.
 fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64) -> Result<()> {
-    /// Work of a sweep of ELK, in sweeps of Newton: derivatives twice, and the algebra.
-    const ELK: f64 = 6.0;
+    /// Work of a sweep of ELK, in sweeps of Newton: derivatives twice, more where a step is refused; the algebra, once a block,
+    /// does not count.
+    const ELK: f64 = 2.5;
     /// Sweeps below which ELK is not begun.
-    const FEWEST: usize = 8;
+    const FEWEST: usize = 3;
     let size = run.backend.structure(run.problem).block_size(run.problem.state_dim());
     let affordable = NEWTON_SHARE * gain / (1.0 + TANGENT * size as f64);
     let damped = affordable as usize;
@@ -95,11 +96,11 @@ fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64)
     let Outcome::Astray(rest) = newton::solve(run, Linearization::Full, None, ending)? else {
         return Ok(());
     };
-    let sweeps = (affordable / ELK) as usize;
+    let sweeps = ((affordable - run.sweeps as f64) / ELK) as usize;
     if sweeps >= FEWEST {
         run.reason.push_str("; Newton did not close in, ELK went on");
-        let limit = limit.min(run.sweeps + sweeps);
-        if elk::solve(run, Linearization::Full, LAMBDA, limit)? {
+        let block = newton::chunk_length(run, None);
+        if elk::solve(run, Linearization::Full, block, LAMBDA, limit.min(run.sweeps + sweeps))? {
             return Ok(());
         }
         return in_order(run, format!("{}; ELK did not close in, the loop ran", run.reason));

@@ -20,9 +20,9 @@
 pub enum Damping {
     /// The same `k` in every sweep, 0 to 1.
     Fixed(f64),
-    /// `k` by the residuals: 0 at first; `1 − k` is halved after a sweep that has doubled the largest residual (below 1/16: `k` = 1),
-    /// set to 0 where a residual is not a number, and doubled after one that has halved it. Near the solution that is
-    /// Newton's method again.
+    /// `k` by the largest residual that is left after each sweep, from 0 on: `1 − k` is halved where that is more than twice the smallest so far
+    /// (below 1/16: `k` = 1), set to 0 where it is not a number, raised by a tenth where it is within that, and doubled where it
+    /// is less than half of the smallest so far. Near the solution that is Newton's method again.
     Adaptive,
 }
 
@@ -37,18 +37,20 @@ impl From<f64> for Damping {
 pub(super) struct Pace {
     factor: f64,
     adaptive: bool,
-    before: f64,
+    /// The smallest residual so far.
+    smallest: f64,
 }
 
 impl Pace {
     /// Factors below this count as 0.
-    const SMALLEST: f64 = 1.0 / 16.0;
+    const LEAST: f64 = 1.0 / 16.0;
 
     pub(super) fn new(damping: Damping) -> Self {
-        match damping {
-            Damping::Fixed(k) => Self { factor: 1.0 - k, adaptive: false, before: f64::INFINITY },
-            Damping::Adaptive => Self { factor: 1.0, adaptive: true, before: f64::INFINITY },
-        }
+        let (factor, adaptive) = match damping {
+            Damping::Fixed(k) => (1.0 - k, false),
+            Damping::Adaptive => (1.0, true),
+        };
+        Self { factor, adaptive, smallest: f64::INFINITY }
     }
 
     pub(super) fn factor(&self) -> f64 {
@@ -64,17 +66,20 @@ impl Pace {
         if !self.adaptive {
             return;
         }
+        let raised = |factor: f64, by: f64| (by * factor).clamp(Self::LEAST, 1.0);
         if !residual.is_finite() {
             self.factor = 0.0;
-        } else if residual > 2.0 * self.before {
+        } else if residual > 2.0 * self.smallest {
             self.factor *= 0.5;
-            if self.factor < Self::SMALLEST {
+            if self.factor < Self::LEAST {
                 self.factor = 0.0;
             }
-        } else if residual < 0.5 * self.before {
-            self.factor = (2.0 * self.factor).clamp(Self::SMALLEST, 1.0);
+        } else if residual < 0.5 * self.smallest {
+            self.factor = raised(self.factor, 2.0);
+        } else {
+            self.factor = raised(self.factor, 1.1);
         }
-        self.before = if residual.is_nan() { f64::INFINITY } else { residual };
+        self.smallest = self.smallest.min(residual);
     }
 }
 
@@ -89,10 +94,10 @@ mod tests {
             pace.adapt(residual);
             pace.factor()
         };
-        assert_eq!([1.0, 3.0, 10.0].map(&mut after), [1.0, 0.5, 0.25]);
-        assert_eq!([9.0, 5.0].map(&mut after), [0.25, 0.25]);
-        assert_eq!([2.0, 0.5, 0.1].map(&mut after), [0.5, 1.0, 1.0]);
-        assert_eq!([f64::NAN, 7.0, 1.0].map(&mut after), [0.0, 0.0625, 0.125]);
+        assert_eq!([1.0, 3.0, 10.0, 9.0].map(&mut after), [1.0, 0.5, 0.25, 0.125]);
+        assert_eq!([2.0, 1.0].map(&mut after), [0.1375, 0.15125]);
+        assert_eq!([0.4, 0.1, 0.04, 0.01].map(&mut after), [0.3025, 0.605, 1.0, 1.0]);
+        assert_eq!([f64::NAN, 7.0, 0.01].map(&mut after), [0.0, 0.0, 0.0625]);
         let mut pace = Pace::new(Damping::Fixed(0.25));
         pace.adapt(f64::NAN);
         assert_eq!(pace.factor(), 0.75);

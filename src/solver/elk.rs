@@ -34,11 +34,13 @@ use std::ops::{ControlFlow, Range};
 /// Sweeps allowed where nothing else is said.
 pub(super) const SWEEPS: usize = 100;
 /// Steps in a block, likewise.
-const BLOCK: usize = 1;
+pub(super) const BLOCK: usize = 1;
 /// Blocks in a chunk: enough that the chunks' elements take no more room than the trajectory at moderate `n`.
 const CHUNK_BLOCKS: usize = 64;
 /// Below this λ is as good as 0, and Newton takes over.
 const NEGLIGIBLE: f64 = 1e-8;
+/// λ falls no lower.
+const LEAST: f64 = 1e-16;
 /// A larger λ moves nothing.
 const LARGEST: f64 = 1e12;
 
@@ -73,7 +75,7 @@ impl Sequence {
         let taken = trial.merit < self.merit || trial.borders.converged;
         if taken {
             self.fast = trial.merit <= 1e-4 * self.merit && self.lambda <= 0.1;
-            self.lambda *= self.fall;
+            self.lambda = (self.lambda * self.fall).max(LEAST);
             self.fall = if trial.merit < 0.1 * self.merit { 0.02 } else { 0.2 };
             self.start(trial);
         } else {
@@ -101,11 +103,12 @@ struct Elk<R> {
     refused: usize,
 }
 
-/// Solves by ELK from λ = `lambda` on, in at most `limit` sweeps of the solve, from the user's guess or from chunks rolled from the
+/// Solves by ELK on blocks of `block` steps from λ = `lambda` on, in at most `limit` sweeps of the solve, from the user's guess or from chunks rolled from the
 /// initial state; whether everything has converged.
 pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     linearization: Linearization,
+    block: usize,
     lambda: f64,
     limit: usize,
 ) -> Result<bool> {
@@ -114,12 +117,11 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         Linearization::Full => Method::Elk,
         _ => Method::QuasiElk,
     };
-    let block = run.settings.block.unwrap_or(BLOCK);
     let blocks = partition(problem, block);
     let mut elk = Elk::new(run, linearization, lambda, block);
     run.method = method;
     run.describe_blocks(&blocks);
-    if linearization == Linearization::Full {
+    if linearization == Linearization::Full && run.sweeps == 0 {
         newton::describe_structure(run);
     }
     if problem.guess().is_none() {
@@ -249,7 +251,7 @@ impl<R: Real> Elk<R> {
         let blocks: Vec<Block> = indices.iter().map(|&i| self.chunks[i]).collect();
         let lambda = |block: &Block| {
             let sequence = &self.sequences[block.batch];
-            sequence.lambda * if trial { sequence.fall } else { 1.0 }
+            if trial { (sequence.lambda * sequence.fall).max(LEAST) } else { sequence.lambda }
         };
         let lambdas = blocks.iter().map(lambda).collect();
         (indices, blocks, lambdas)
@@ -373,16 +375,15 @@ impl<R: Real> Elk<R> {
         backend.read_starts(problem, &run.trajectory, &self.chunks, &mut states)?;
         let mut worst = 0.0;
         for (b, (sequence, bound)) in self.sequences.iter().zip(bounds).enumerate() {
-            let bound = bound.total();
             let states = &states[sequence.chunks.start * n..sequence.chunks.end * n];
             let size = states.iter().map(|x| x.to_f64().abs()).fold(0.0, f64::max);
             // The geometric mean of the two: half of the digits asked for.
             let Tolerance { atol, rtol } = run.tolerance;
-            let determined = bound <= ((atol + rtol * size) * size).sqrt();
+            let determined = 2.0 * bound.residual <= ((atol + rtol * size) * size).sqrt();
             if !determined && run.unfinished[b].is_none() {
                 run.unfinished[b] = Some(Termination::Undetermined);
             }
-            worst = larger(worst, bound);
+            worst = larger(worst, bound.total());
         }
         run.error_bound = Some(worst);
         Ok(run.unfinished.iter().all(Option::is_none))

@@ -205,7 +205,7 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
                     pace = Pace::new(Damping::Adaptive);
                     pace.adapt(f64::NAN);
                 }
-                let patient = pace.is_adaptive() && run.sweeps < damped;
+                let patient = pace.is_adaptive() && run.sweeps < damped && helps(&residuals);
                 run.sweeps == limit || stagnates(&residuals) && !patient
             }
             Ending::Overshoot(_) => run.sweeps == limit || overshoots(&residuals),
@@ -380,6 +380,14 @@ fn update<D: Recurrence, B: Sweep<D>>(
 
 fn largest_residual(results: &[Linearized]) -> f64 {
     results.iter().fold(0.0, |largest, chunk| larger(largest, chunk.residual))
+}
+
+/// Whether damping, which the last residual but two or less has called for, has made residuals fall since.
+fn helps(residuals: &[f64]) -> bool {
+    match residuals {
+        [.., first, _, _, last] => *last < 0.3 * first,
+        _ => true,
+    }
 }
 
 /// Whether the residuals have grown, or are no numbers.

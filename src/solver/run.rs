@@ -82,7 +82,8 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
                     _ => Linearization::Diagonal,
                 };
                 let limit = settings.max_sweeps.unwrap_or(elk::SWEEPS);
-                elk::solve(&mut run, linearization, settings.lambda, limit)?;
+                let block = settings.block.unwrap_or(elk::BLOCK);
+                elk::solve(&mut run, linearization, block, settings.lambda, limit)?;
             }
         }
     }
