@@ -56,6 +56,7 @@ pub mod graph;
 pub mod guide;
 #[cfg(doctest)]
 mod misuse;
+pub mod ode;
 mod problem;
 mod report;
 pub mod scalar;
