@@ -49,7 +49,7 @@ pub mod cells;
 pub mod check;
 #[cfg(any(feature = "nalgebra", feature = "faer"))]
 pub mod convert;
-mod dynamics;
+pub mod dynamics;
 mod error;
 mod gradient;
 pub mod graph;
@@ -72,7 +72,7 @@ struct Readme;
 pub use backend::Backend;
 #[cfg(feature = "cpu")]
 pub use backends::cpu::Cpu;
-pub use dynamics::{Dynamics, Recurrence, Structure};
+pub use dynamics::{Dynamics, Implicit, Recurrence, Residual, Structure};
 pub use error::{Error, Result};
 pub use gradient::{Cotangents, Tangents};
 pub use problem::Problem;

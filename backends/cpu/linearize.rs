@@ -5,7 +5,7 @@ use super::group::{Group, Lane};
 use super::jacobian::TANGENTS;
 use super::tile;
 use crate::backend::{LinearizeSettings, Linearized};
-use crate::dynamics::{Dynamics, Structure};
+use crate::dynamics::{Recurrence, Structure};
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Isa, Lanes, Real, Scalar};
 use crate::solver::Tolerance;
@@ -36,7 +36,7 @@ impl Derivative {
 }
 
 /// Linearises one group of chunks.
-pub(super) struct Linearize<'k, 'g, D: Dynamics> {
+pub(super) struct Linearize<'k, 'g, D: Recurrence> {
     pub(super) group: Group<'k, D>,
     pub(super) lanes: &'k mut [Lane<'g, D::Real>],
     pub(super) settings: LinearizeSettings,
@@ -48,7 +48,7 @@ pub(super) struct Linearize<'k, 'g, D: Dynamics> {
     pub(super) results: &'k mut [Linearized],
 }
 
-impl<D: Dynamics> Kernel for Linearize<'_, '_, D> {
+impl<D: Recurrence> Kernel for Linearize<'_, '_, D> {
     type Output = ();
 
     #[inline(always)]

@@ -17,10 +17,11 @@ mod scan;
 mod tile;
 
 use crate::backend::{Backend, Block, Cost, LinearizeSettings, Linearized, Probe, Rolled, Sweep};
-use crate::dynamics::{Dynamics, Structure};
+use crate::dynamics::recurrence::Counted;
+use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, first_non_finite};
-use crate::scalar::count::{ARITHMETIC, Count, Operations, operations};
+use crate::scalar::count::{ARITHMETIC, Operations};
 use crate::scalar::dispatch::{Kernel, dispatch};
 use crate::scalar::{InstructionSet, Parameter, Real, Scalar};
 use crate::scan::ScanOp;
@@ -177,7 +178,7 @@ impl Cpu {
         bytes / size_of::<R>()
     }
 
-    fn derivative<D: Dynamics>(
+    fn derivative<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,
         linearization: Linearization,
@@ -221,7 +222,7 @@ impl<R> CpuTrajectory<R> {
     }
 }
 
-impl<D: Dynamics> Sweep<D> for Cpu {
+impl<D: Recurrence> Sweep<D> for Cpu {
     type Trajectory = CpuTrajectory<D::Real>;
 
     fn width(&self) -> usize {
@@ -234,12 +235,9 @@ impl<D: Dynamics> Sweep<D> for Cpu {
 
     fn cost(&self, problem: &Problem<'_, D>) -> Cost {
         let (dynamics, params) = (problem.dynamics(), Parameter::from_slice(problem.params()));
-        let (n, m) = (Dynamics::state_dim(dynamics), Dynamics::input_dim(dynamics));
-        let zero = Count::<D::Real>::at(0);
-        let mut next = vec![zero; n + dynamics.scratch_dim()];
-        let Operations { vector, single } =
-            operations(|| dynamics.step(params, &vec![zero; n], &vec![zero; m], &mut next));
-        let chain = f64::from(next[..n].iter().map(|x| x.ready).max().unwrap_or(0));
+        let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
+        let Counted { operations: Operations { vector, single }, chain } = dynamics.count(params);
+        let chain = f64::from(chain);
         // Cycles, calibrated on Zen 4: instructions a cycle, of 512 bits or fewer; loads and stores
         // with their share of the transposition; what each tile of a pilot costs besides.
         let rate = if self.instruction_set == InstructionSet::Avx512 { 1.0 } else { 2.0 };
