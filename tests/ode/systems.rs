@@ -48,6 +48,24 @@ impl Ode for Tangent {
     }
 }
 
+/// A planet around a fixed sun of unit mass: positions, then velocities.
+#[derive(Debug)]
+pub(crate) struct Kepler;
+
+impl Ode for Kepler {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        4
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
+        let square = y[0] * y[0] + y[1] * y[1];
+        let cube = square * square.sqrt();
+        (dy[0], dy[1]) = (y[2], y[3]);
+        (dy[2], dy[3]) = (-y[0] / cube, -y[1] / cube);
+    }
+}
+
 /// Van der Pol's oscillator with the parameter μ.
 #[derive(Debug)]
 pub(crate) struct VanDerPol(pub(crate) [f64; 1]);
