@@ -51,13 +51,14 @@ pub mod check;
 #[cfg(any(feature = "nalgebra", feature = "faer"))]
 pub mod convert;
 pub mod diagnostics;
-mod dynamics;
+pub mod dynamics;
 mod error;
 mod gradient;
 pub mod graph;
 pub mod guide;
 #[cfg(doctest)]
 mod misuse;
+pub mod ode;
 mod problem;
 mod report;
 pub mod scalar;
@@ -73,7 +74,7 @@ struct Readme;
 pub use backend::Backend;
 #[cfg(feature = "cpu")]
 pub use backends::cpu::Cpu;
-pub use dynamics::{Dynamics, Recurrence, Structure};
+pub use dynamics::{Dynamics, Implicit, Recurrence, Residual, Structure};
 pub use error::{Error, Result};
 pub use gradient::{Cotangents, Tangents};
 pub use problem::Problem;

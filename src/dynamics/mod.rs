@@ -1,11 +1,16 @@
 //! The recurrence.
 
+mod elimination;
+mod implicit;
 pub(crate) mod recurrence;
+mod residual;
 
 use crate::scalar::{Isa, Param, Real, Scalar};
 use recurrence::step_in_order;
 
+pub use implicit::Implicit;
 pub use recurrence::Recurrence;
+pub use residual::Residual;
 
 /// Which entries of the Jacobian `∂f/∂x` of a step can differ from zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

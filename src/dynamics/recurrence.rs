@@ -214,17 +214,23 @@ impl<D: Recurrence + ?Sized> Kernel for StepInOrder<'_, D> {
         let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
         let params = Parameter::from_slice(params);
         let zero = One::<D, I>::from_f64(0.0);
-        let mut current = vec![zero; n];
-        Lanes::flatten_mut(&mut current).copy_from_slice(x);
-        let mut u = vec![zero; m];
-        let mut next = vec![zero; n + dynamics.scratch_dim()];
+        let width = n + dynamics.scratch_dim();
         let mut work = dynamics.work();
+        let (mut room, mut other_room) = (vec![zero; width], vec![zero; width]);
+        let mut u = vec![zero; m];
+        // A short step would wait for a copy of the state, so the two change places. Slices, since the compiler
+        // sees their lengths.
+        let (mut current, mut next) = (&mut room[..width], &mut other_room[..width]);
+        let u = &mut u[..m];
+        Lanes::flatten_mut(&mut current[..n]).copy_from_slice(x);
         for t in 0..steps {
-            Lanes::flatten_mut(&mut u).copy_from_slice(&inputs[t * m..(t + 1) * m]);
-            dynamics.advance(params, &current, &u, &mut next, &mut work);
-            current.copy_from_slice(&next[..n]);
-            states[t * n..(t + 1) * n].copy_from_slice(Lanes::flatten(&current));
+            Lanes::flatten_mut(u).copy_from_slice(&inputs[t * m..(t + 1) * m]);
+            dynamics.advance(params, &current[..n], u, next, &mut work);
+            for (stored, next) in states[t * n..(t + 1) * n].iter_mut().zip(&next[..n]) {
+                *stored = next.lane(0);
+            }
+            std::mem::swap(&mut current, &mut next);
         }
-        x.copy_from_slice(Lanes::flatten(&current));
+        x.copy_from_slice(Lanes::flatten(&current[..n]));
     }
 }

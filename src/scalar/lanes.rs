@@ -168,6 +168,7 @@ macro_rules! functions_of_two {
 impl<R: Real, I: Isa, const K: usize> Numeric for Lanes<R, I, K> {
     type Plain = Self;
     const LANES: usize = Self::LANES;
+    const TANGENTS: usize = 0;
     #[inline(always)]
     fn plain(self) -> Self {
         self

@@ -170,6 +170,8 @@ pub trait Numeric: Scalar<Coeff = <Self as Scalar>::Real> {
     type Plain: Numeric<Real = Self::Real, Plain = Self::Plain>;
     /// How many numbers one value holds.
     const LANES: usize;
+    /// How many tangents each has.
+    const TANGENTS: usize;
     /// The value without tangents.
     fn plain(self) -> Self::Plain;
     /// A value whose tangents are 0.

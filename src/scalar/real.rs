@@ -69,6 +69,7 @@ macro_rules! real {
         impl Numeric for $real {
             type Plain = $real;
             const LANES: usize = 1;
+            const TANGENTS: usize = 0;
             #[inline(always)]
             fn plain(self) -> $real {
                 self

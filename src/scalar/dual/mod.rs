@@ -213,6 +213,7 @@ impl<S: Scalar, const N: usize> Sealed for Dual<S, N> {}
 impl<S: Numeric, const N: usize> Numeric for Dual<S, N> {
     type Plain = S::Plain;
     const LANES: usize = S::LANES;
+    const TANGENTS: usize = (1 + N) * (1 + S::TANGENTS) - 1;
     #[inline(always)]
     fn plain(self) -> S::Plain {
         self.value.plain()

@@ -1,0 +1,318 @@
+//! The recurrence that an equation defines.
+
+use super::elimination::Elimination;
+use super::recurrence::{Counted, Recurrence, sealed, step_in_order};
+use super::{Residual, Structure};
+use crate::scalar::count::{ARITHMETIC, Count, Operations, operations};
+use crate::scalar::{Dual, Isa, Numeric, Parameter, Real, Scalar};
+
+/// The recurrence `x_t = f(x_{t−1}, u_t; θ)` that [`Residual`] defines: each step is solved by Newton's method from the
+/// equation's own guess, in lanes like an explicit step, every lane until it is done.
+///
+/// Newton is done where the next correction would be lost in rounding, as the last two corrections predict. A step that
+/// it does not solve in [`MOST`](Self::MOST) iterations, for want of a solution or because `∂F/∂z` is singular, ends
+/// in a NaN, and the solution says [`NonFinite`](crate::Termination::NonFinite) with its `t`. Derivatives of the step follow from the
+/// implicit function theorem.
+///
+/// Cost of a step: about three evaluations of `F` with its Jacobian, and as many eliminations, `k³/3` each.
+///
+/// # Example
+/// ```
+/// # #[cfg(feature = "cpu")] {
+/// use deer_solver::{dynamics::Residual, scalar::{Param, Scalar}, Cpu, Implicit, Problem, Solver};
+/// use ndarray::array;
+///
+/// struct Decay;
+/// impl Residual for Decay {
+///     type Real = f64;
+///     fn state_dim(&self) -> usize { 1 }
+///     #[inline(always)]
+///     fn residual<S: Scalar<Real = f64>>(&self, _: &[Param<S>], z: &[S], x: &[S], _: &[S], r: &mut [S]) {
+///         r[0] = z[0] - x[0] + z[0].powi(3) * 0.1;
+///     }
+/// }
+///
+/// let decay = Implicit::new(Decay);
+/// let problem = Problem::autonomous(&decay, array![1.0].view(), 50)?;
+/// let solution = Solver::auto().solve(&problem, &Cpu::new())?;
+/// let (last, before) = (solution.trajectory(0)[[49, 0]], solution.trajectory(0)[[48, 0]]);
+/// assert!((last - before + 0.1 * last.powi(3)).abs() < 1e-15);
+/// # }
+/// # Ok::<(), deer_solver::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Implicit<F> {
+    residual: F,
+}
+
+impl<F: Residual> Implicit<F> {
+    /// Newton iterations allowed in a step.
+    pub const MOST: usize = 40;
+
+    /// The recurrence of `residual`.
+    pub fn new(residual: F) -> Self {
+        Self { residual }
+    }
+
+    /// The equation.
+    pub fn residual(&self) -> &F {
+        &self.residual
+    }
+}
+
+/// Partials at a time: with two vectors in a value, more would spill registers.
+const PARTIALS: usize = 2;
+
+/// What a step of an [`Implicit`] works with.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Work<S: Numeric> {
+    newton: Newton<S::Plain>,
+    /// Unknowns, then residuals, with the tangents of the step.
+    z: Vec<S>,
+    r: Vec<S>,
+}
+
+#[derive(Debug)]
+struct Newton<P: Numeric> {
+    z: Vec<P>,
+    /// The residual, then the correction.
+    delta: Vec<P>,
+    elimination: Elimination<P>,
+    z_partials: Vec<Dual<P, PARTIALS>>,
+    x: Vec<Dual<P, PARTIALS>>,
+    u: Vec<Dual<P, PARTIALS>>,
+    r: Vec<Dual<P, PARTIALS>>,
+}
+
+impl<P: Numeric<Plain = P>> Newton<P> {
+    #[inline(always)]
+    fn new<F: Residual<Real = P::Real>>(residual: &F) -> Self {
+        let k = residual.unknown_dim();
+        let (zero, zero_dual) = (P::from_f64(0.0), Dual::from_f64(0.0));
+        Self {
+            z: vec![zero; k],
+            delta: vec![zero; k],
+            elimination: Elimination::new(k),
+            z_partials: vec![zero_dual; k],
+            x: vec![zero_dual; residual.state_dim()],
+            u: vec![zero_dual; residual.input_dim()],
+            r: vec![zero_dual; k + residual.scratch_dim()],
+        }
+    }
+
+    /// Writes `F` and `∂F/∂z` at `z`.
+    #[inline(always)]
+    fn linearize<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+    ) {
+        let k = self.z.len();
+        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+        for first in (0..k).step_by(PARTIALS) {
+            for (i, (dual, &z)) in self.z_partials.iter_mut().zip(&self.z).enumerate() {
+                *dual = Dual::new(z, [zero; PARTIALS]);
+                if (first..first + PARTIALS).contains(&i) {
+                    dual.tangents[i - first] = one;
+                }
+            }
+            residual.residual(params, &self.z_partials, &self.x, &self.u, &mut self.r);
+            for row in 0..k {
+                self.delta[row] = self.r[row].value;
+                for column in first..k.min(first + PARTIALS) {
+                    self.elimination.matrix[row * k + column] =
+                        self.r[row].tangents[column - first];
+                }
+            }
+        }
+    }
+
+    /// Solves `F = 0` from the guess in `z`. Lanes without a solution end in NaN.
+    #[inline(always)]
+    fn solve<F: Residual<Real = P::Real>>(&mut self, residual: &F, params: &[Parameter<P::Real>]) {
+        let k = self.z.len();
+        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+        let epsilon = P::constant(P::Real::EPSILON);
+        let small = P::from_f64(P::Real::EPSILON.to_f64().sqrt());
+        // 1 where a lane is done.
+        let mut done = zero;
+        let mut before = one;
+        for iteration in 0..Implicit::<F>::MOST {
+            self.linearize(residual, params);
+            self.elimination.factor();
+            self.elimination.solve(&mut self.delta);
+            let mut scale = P::from_f64(f64::MIN_POSITIVE.sqrt());
+            for i in 0..k {
+                // A lane that is done keeps its bits, whatever its neighbours still do.
+                let delta = zero.select(done, zero, self.delta[i]);
+                self.z[i] -= delta;
+                self.delta[i] = delta;
+                scale = scale.max(self.z[i].abs());
+            }
+            // The correction against each unknown's size; those next to zero against a part of the largest.
+            let floor = scale * P::Real::from_f64(1e-3);
+            let mut now = zero;
+            for i in 0..k {
+                let size = self.z[i].abs().max(floor);
+                let correction = self.delta[i].abs() / size;
+                // `max` would lose a NaN.
+                now = now.select(correction, correction, now) + correction * zero;
+            }
+            // Quadratic convergence makes the next one about now³ / before².
+            let exact = now.select(epsilon * P::Real::from_f64(4.0), one, zero);
+            done = done.max(exact);
+            if iteration > 0 {
+                let ratio = now / before;
+                let next = now * ratio * ratio * P::Real::from_f64(8.0);
+                let lost = next.select(epsilon, now.select(P::from_f64(1e-2), one, zero), zero);
+                // What is small and does not fall is rounding.
+                let still = ratio.select(P::from_f64(0.5), zero, now.select(small, one, zero));
+                done = done.max(lost).max(still);
+            }
+            before = now.max(P::constant(P::Real::from_f64(f64::MIN_POSITIVE.sqrt())));
+            if (0..P::LANES).all(|lane| done.get(lane) > P::Real::default()) {
+                return;
+            }
+        }
+        let nan = P::from_f64(f64::NAN);
+        for z in &mut self.z {
+            *z = zero.select(done, *z, nan);
+        }
+    }
+}
+
+impl<F: Residual> sealed::Sealed for Implicit<F> {}
+
+impl<F: Residual> Recurrence for Implicit<F> {
+    type Real = F::Real;
+    type Work<S: Numeric<Real = F::Real>> = Work<S>;
+
+    fn state_dim(&self) -> usize {
+        self.residual.state_dim()
+    }
+    fn input_dim(&self) -> usize {
+        self.residual.input_dim()
+    }
+    fn params(&self) -> &[F::Real] {
+        self.residual.params()
+    }
+    fn scratch_dim(&self) -> usize {
+        0
+    }
+    #[inline(always)]
+    fn work<S: Numeric<Real = F::Real>>(&self) -> Work<S> {
+        let (k, zero) = (self.residual.unknown_dim(), S::from_f64(0.0));
+        let r = vec![zero; k + self.residual.scratch_dim()];
+        Work { newton: Newton::new(&self.residual), z: vec![zero; k], r }
+    }
+    #[inline(always)]
+    fn advance<S: Numeric<Real = F::Real>>(
+        &self,
+        params: &[Parameter<F::Real>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        work: &mut Work<S>,
+    ) {
+        let Work { newton, z, r } = work;
+        for (dual, x) in newton.x.iter_mut().zip(x) {
+            *dual = Dual::lift(x.plain());
+        }
+        for (dual, u) in newton.u.iter_mut().zip(u) {
+            *dual = Dual::lift(u.plain());
+        }
+        self.residual.guess(params, &newton.x, &newton.u, &mut newton.z_partials);
+        for (z, guess) in newton.z.iter_mut().zip(&newton.z_partials) {
+            *z = guess.value;
+        }
+        newton.solve(&self.residual, params);
+        for (z, &value) in z.iter_mut().zip(&newton.z) {
+            *z = S::lift(value);
+        }
+        if S::TANGENTS > 0 {
+            // Tangents of z: −(∂F/∂z)⁻¹ times those of F at a fixed z.
+            self.residual.residual(params, z, x, u, r);
+            let k = z.len();
+            for r in &mut r[..k] {
+                *r -= S::lift(r.plain());
+            }
+            newton.elimination.solve(&mut r[..k]);
+            for (z, r) in z.iter_mut().zip(r.iter()) {
+                *z -= *r;
+            }
+        }
+        let n = self.residual.state_dim();
+        self.residual.state(z, x, u, &mut next[..n]);
+    }
+    #[inline(always)]
+    fn jacobian<S: Numeric<Real = F::Real>>(
+        &self,
+        _: &[Parameter<F::Real>],
+        _: &[S],
+        _: &[S],
+        _: &mut [S],
+        _: &mut [S],
+    ) -> bool {
+        false
+    }
+    #[inline(always)]
+    fn jacobian_diagonal<S: Numeric<Real = F::Real>>(
+        &self,
+        _: &[Parameter<F::Real>],
+        _: &[S],
+        _: &[S],
+        _: &mut [S],
+        _: &mut [S],
+    ) -> bool {
+        false
+    }
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[F::Real],
+        x: &mut [F::Real],
+        inputs: &[F::Real],
+        states: &mut [F::Real],
+        steps: usize,
+    ) {
+        step_in_order::<Self, I>(self, params, x, inputs, states, steps);
+    }
+    fn units_in_lanes(&self) -> bool {
+        false
+    }
+    fn count(&self, params: &[Parameter<F::Real>]) -> Counted {
+        /// Newton iterations of a step, as seen.
+        const ITERATIONS: u32 = 3;
+        const RECIPROCAL: u32 = 13;
+        let residual = &self.residual;
+        let k = residual.unknown_dim();
+        let zero = Count::<F::Real>::at(0);
+        let (x, u) = (vec![zero; residual.state_dim()], vec![zero; residual.input_dim()]);
+        let mut r = vec![zero; k + residual.scratch_dim()];
+        let evaluated = operations(|| residual.residual(params, &vec![zero; k], &x, &u, &mut r));
+        let depth = r[..k].iter().map(|r| r.ready).max().unwrap_or(0);
+        let rank = k as u64;
+        let passes = rank.div_ceil(PARTIALS as u64);
+        // Multiplications, and selections of rows to exchange.
+        let elimination = rank * rank * rank + 3 * rank * rank + 8 * rank;
+        let each = Operations {
+            vector: evaluated.vector * passes * (1 + PARTIALS as u64) + elimination,
+            single: evaluated.single * passes * (1 + PARTIALS as u64),
+        };
+        let chain = depth + k as u32 * (RECIPROCAL + 4 * ARITHMETIC.0);
+        Counted {
+            operations: Operations {
+                vector: each.vector * u64::from(ITERATIONS),
+                single: each.single * u64::from(ITERATIONS),
+            },
+            chain: chain * ITERATIONS,
+        }
+    }
+    fn find_structure(&self) -> Structure {
+        Structure::Dense
+    }
+    fn declared_structure(&self) -> Structure {
+        Structure::Dense
+    }
+}
