@@ -12,6 +12,11 @@ pub enum Termination {
     Converged,
     /// The number of sweeps allowed ran out first.
     SweepLimit,
+    /// No step of ELK's, however small, made the residuals smaller: a minimum that is no solution, or rounding.
+    Stalled,
+    /// ELK's residuals are within the tolerance, but the dynamics make so much of them that the
+    /// trajectory may be another than the loop's ([`error_bound`](crate::diagnostics::error_bound)): chaos. Run the loop.
+    Undetermined,
     /// The observer asked to stop.
     Stopped,
     /// The recurrence itself left the finite numbers. The states are those of the loop.
@@ -30,7 +35,9 @@ impl Termination {
             Termination::Converged => 0,
             Termination::NonFinite { .. } => 1,
             Termination::SweepLimit => 2,
-            Termination::Stopped => 3,
+            Termination::Stalled => 3,
+            Termination::Undetermined => 4,
+            Termination::Stopped => 5,
         }
     }
 }
