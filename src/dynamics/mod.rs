@@ -1,6 +1,6 @@
 //! The recurrence.
 
-mod elimination;
+pub(crate) mod elimination;
 mod implicit;
 pub(crate) mod recurrence;
 mod residual;

@@ -6,6 +6,7 @@
 //! solved in parallel over time like any other. The grid need not be uniform.
 //!
 //! * [`Ode`]: the equation, written once, generic over its scalar; [`Dae`]: the implicit form `F(ẏ, y, u, t) = 0`.
+//! * [`ImplicitDiscretized`]: the same by an implicit scheme, whose steps are equations.
 //! * [`Discretized`]: an equation on a grid by a [`Scheme`], a [`Dynamics`](crate::Dynamics): with inputs, in batches, with
 //!   derivatives.
 //!
@@ -46,9 +47,12 @@ mod discretized;
 mod equation;
 mod explicit;
 mod grid;
+mod implicit;
+mod sampling;
 mod scheme;
 
 pub use dae::Dae;
 pub use discretized::{Discretized, Interpolation};
 pub use equation::Ode;
+pub use implicit::{DaeEquation, GridEquation, ImplicitDiscretized, StepEquation};
 pub use scheme::Scheme;
