@@ -214,8 +214,8 @@ impl<R: Real, I: Isa, V: Visit<R, I>> Kernel for Walk<'_, '_, R, I, V> {
         let (mut map, mut product) = (jacobian.clone(), jacobian.clone());
         let forgotten = R::from_f64(1.0 - 1.0 / Tolerance::SIZE_STEPS as f64);
         for (lane, chunk) in lanes.iter().enumerate() {
-            for i in 0..n {
-                x[i].set_lane(lane, chunk.start[i]);
+            for (x, &start) in x.iter_mut().zip(chunk.start) {
+                x.set_lane(lane, start);
             }
         }
         let mut state = visit.begin(lanes);

@@ -162,13 +162,16 @@ fn hand_on<R: Real>(structure: Structure, n: usize, element: &[R], before: &[R],
     }
 }
 
-/// Chunks of `len` steps of every sequence with the products of the Jacobians along each, compact.
+/// Chunks, and the product of the Jacobians along each, compact.
+pub(super) type Products<R> = (Vec<Block>, Vec<Vec<R>>);
+
+/// The products over `len` steps each of every sequence.
 pub(super) fn products<D: Recurrence, B: Sweep<D>>(
     problem: &Problem<'_, D>,
     trajectory: &mut B::Trajectory,
     backend: &B,
     len: usize,
-) -> Result<(Vec<Block>, Vec<Vec<D::Real>>)> {
+) -> Result<Products<D::Real>> {
     let n = problem.state_dim();
     let chunks = partition(problem, len);
     let entries = backend.structure(problem).entries(n);

@@ -149,8 +149,8 @@ pub fn lyapunov_on<D: Recurrence, B: Sweep<D>>(
         let maps: Vec<Map> = maps.iter().map(|map| Map::new(map)).collect();
         let lens: Vec<usize> = chunks.iter().map(|chunk| chunk.len).collect();
         let exponent = form.exponent(&maps, &lens);
-        if count > 0 && !(exponent <= result.exponent) {
-            result.exponent = exponent;
+        if count > 0 {
+            result.exponent = crate::solver::larger(result.exponent, exponent);
         }
         let whole = lens.iter().take_while(|&&len| len == WINDOW).count();
         windows.push(maps.into_iter().take(whole).collect());

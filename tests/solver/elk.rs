@@ -190,6 +190,22 @@ fn converges<D: Dynamics>(what: &str, dynamics: &D, lengths: &[usize]) {
             );
         }
     }
+    assert!(quasi.0 >= 3, "{what}: quasi-elk converged in {} cases, not in {}", quasi.0, quasi.1);
+}
+
+/// Where Newton needs hundreds of sweeps, until its exact prefix has come far enough.
+#[test]
+fn few_sweeps_where_newton_overshoots() {
+    let map = Map::<f64>::tanh(3, 2.5, 2);
+    let mut noise = Noise::new(2);
+    let x0 = Array1::from(noise.vec::<f64>(3, 0.5));
+    let inputs = Array2::from_shape_vec((1000, 1), noise.vec(1000, 1.0)).unwrap();
+    let problem = Problem::new(&map, x0.view(), inputs.view()).unwrap();
+    let newton = Solver::deer().block(1).solve(&problem, &Cpu::new()).unwrap();
+    let elk = Solver::elk(1.0).solve(&problem, &Cpu::new()).unwrap();
+    assert!(newton.report().sweeps > 300, "{}", newton.report());
+    assert!(elk.converged() && elk.report().sweeps < 15, "{}", elk.report());
+    assert!(difference(elk.states(), plain_loop(&problem).view()) < 1e-12);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Filtering and smoothing of linear-Gaussian models as associative scans.
 
+// A closure handed to an iterator may be left out of line, without the kernel's instructions.
+#![allow(clippy::needless_range_loop, clippy::manual_memcpy)]
+
 pub(crate) mod matrix;
 
 use super::ScanOp;
