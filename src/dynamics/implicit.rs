@@ -396,6 +396,12 @@ impl<F: Residual> Recurrence for Implicit<F> {
     fn units_in_lanes(&self) -> bool {
         false
     }
+    fn coarser(&self) -> Option<Self> {
+        self.residual.coarser().map(Self::new)
+    }
+    fn coarsen(&self, inputs: &[F::Real], steps: usize, coarse: &mut [F::Real]) {
+        self.residual.coarsen(inputs, steps, coarse);
+    }
     fn count(&self, params: &[Parameter<F::Real>]) -> Counted {
         /// Newton iterations of a step, as seen.
         const ITERATIONS: u32 = 3;

@@ -69,6 +69,14 @@ pub trait Recurrence: sealed::Sealed + Sync {
     /// [`Dynamics::units_in_lanes`].
     #[doc(hidden)]
     fn units_in_lanes(&self) -> bool;
+    /// [`Dynamics::coarser`].
+    #[doc(hidden)]
+    fn coarser(&self) -> Option<Self>
+    where
+        Self: Sized;
+    /// [`Dynamics::coarsen`].
+    #[doc(hidden)]
+    fn coarsen(&self, inputs: &[Self::Real], steps: usize, coarse: &mut [Self::Real]);
     /// Operations of a step, and the cycles of the longest chain of them from state to state.
     #[doc(hidden)]
     fn count(&self, params: &[Parameter<Self::Real>]) -> Counted;
@@ -159,6 +167,15 @@ impl<D: Dynamics + ?Sized> Recurrence for D {
     }
     fn units_in_lanes(&self) -> bool {
         Dynamics::units_in_lanes(self)
+    }
+    fn coarser(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        Dynamics::coarser(self)
+    }
+    fn coarsen(&self, inputs: &[Self::Real], steps: usize, coarse: &mut [Self::Real]) {
+        Dynamics::coarsen(self, inputs, steps, coarse);
     }
     fn count(&self, params: &[Parameter<Self::Real>]) -> Counted {
         let (n, m) = (Dynamics::state_dim(self), Dynamics::input_dim(self));

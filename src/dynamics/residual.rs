@@ -92,6 +92,23 @@ pub trait Residual: Sync {
             *z = x[i % x.len()];
         }
     }
+
+    /// A recurrence whose longer steps lead about where many steps of this one do, to be run on inputs made by
+    /// [`coarsen`](Self::coarsen); none where there is none.
+    #[doc(hidden)]
+    fn coarser(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Writes to `coarse` `[steps, m]` the inputs of `steps` steps of [`coarser`](Self::coarser) that lead over the same time
+    /// as the steps with `inputs` `[T, m]`, `steps` ≤ T.
+    #[doc(hidden)]
+    fn coarsen(&self, inputs: &[Self::Real], steps: usize, coarse: &mut [Self::Real]) {
+        let _ = (inputs, steps, coarse);
+    }
 }
 
 impl<F: Residual> Residual for &F {

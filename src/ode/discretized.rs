@@ -1,6 +1,7 @@
 //! An equation on a grid: a recurrence.
 
 use super::explicit::{self, Interval, Output};
+use super::sampling::Sampling;
 use super::{Ode, Scheme, grid};
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
@@ -31,13 +32,18 @@ pub enum Interpolation {
 ///
 /// # Example
 /// See [`ode`](super).
-#[derive(Clone)]
 pub struct Discretized<'a, O: Ode> {
     ode: &'a O,
     times: CowArray<'a, O::Real, Ix1>,
     scheme: Scheme,
     interpolation: Interpolation,
     output: Output,
+}
+
+impl<O: Ode> Clone for Discretized<'_, O> {
+    fn clone(&self) -> Self {
+        Self { times: self.times.clone(), ..*self }
+    }
 }
 
 impl<O: Ode> fmt::Debug for Discretized<'_, O> {
@@ -235,5 +241,14 @@ impl<O: Ode> Dynamics for Discretized<'_, O> {
         };
         let interval = Interval { t: u[0], dt: u[1], from: &u[2..2 + m], to: &u[to] };
         explicit::step(self.ode, self.scheme, self.output, params, interval, x, next);
+    }
+
+    fn coarser(&self) -> Option<Self> {
+        (self.output == Output::State).then(|| Self { scheme: Scheme::Tsit5, ..self.clone() })
+    }
+
+    fn coarsen(&self, inputs: &[O::Real], steps: usize, coarse: &mut [O::Real]) {
+        let (m, interpolation) = (self.ode.input_dim(), self.interpolation);
+        Sampling { m, interpolation, ratio: false }.coarsen(inputs, steps, coarse);
     }
 }

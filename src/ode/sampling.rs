@@ -56,6 +56,22 @@ impl Sampling {
         Sample { t: head[0], dt: head[1], ratio, from: &u[..self.m], to }
     }
 
+    /// Writes to `coarse` `[steps, columns]` the inputs of `steps` steps over the time of `inputs` `[T, columns]`, on points of
+    /// the same grid.
+    pub(super) fn coarsen<R: Real>(self, inputs: &[R], steps: usize, coarse: &mut [R]) {
+        let (columns, m) = (self.columns(), self.m);
+        let count = inputs.len() / columns;
+        for (k, coarse) in coarse.chunks_exact_mut(columns).enumerate() {
+            let first = &inputs[k * count / steps * columns..][..columns];
+            let last = &inputs[((k + 1) * count / steps - 1) * columns..][..columns];
+            coarse.copy_from_slice(first);
+            coarse[1] = last[0] + last[1] - first[0];
+            if self.interpolation == Interpolation::Linear {
+                coarse[columns - m..].copy_from_slice(&last[columns - m..]);
+            }
+        }
+    }
+
     /// The inputs `[T, columns]` of a grid `[T + 1]` with `u` `[T + 1, m]` on it; without inputs `u` may have any
     /// number of rows.
     pub(super) fn inputs<R: Real>(

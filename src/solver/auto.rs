@@ -1,8 +1,9 @@
 //! The automatic choice.
 
+use super::coarse::Coarse;
 use super::newton::{Ending, Outcome};
 use super::run::Run;
-use super::{Linearization, Method, blocks, elk, jacobi, newton};
+use super::{Linearization, Method, blocks, coarse, elk, jacobi, newton};
 use crate::backend::Sweep;
 use crate::dynamics::Recurrence;
 use crate::error::Result;
@@ -33,7 +34,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     let (total, width) = (problem.total_steps(), run.backend.width());
     if let Some(block) = run.settings.block {
         "block length given".clone_into(&mut run.reason);
-        return jacobi::solve(run, block, true);
+        return jacobi::solve(run, block, None, true);
     }
     if total < SHORT {
         return in_order(run, format!("{total} steps are too few to share out"));
@@ -45,6 +46,9 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     let gain = cost.in_order / cost.in_blocks;
     if gain <= 1.0 {
         return in_order(run, format!("blocks would cost {:.1} times the loop", 1.0 / gain));
+    }
+    if by_shooting(run, gain, cost.in_order)? {
+        return Ok(());
     }
     let affordable = PILOT_SHARE * total as f64 * cost.in_order / cost.pilot;
     if affordable < SHORTEST_PILOT as f64 {
@@ -61,7 +65,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
         let work = 1.0 + memory as f64 / block as f64;
         if memory <= longest_block && work < gain {
             run.reason = format!("trajectories meet within {memory} steps");
-            return jacobi::solve(run, block, true);
+            return jacobi::solve(run, block, None, true);
         }
     }
     if newton_pays(run, probe.growth, longest_block, gain) {
@@ -78,6 +82,39 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
             ),
         },
     )
+}
+
+/// Shooting, where a coarser grid says that differences do not grow too much for it; else, where there is such a grid, the
+/// loop. False where there is none, or sweeps would not pay.
+fn by_shooting<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    gain: f64,
+    cost_in_order: f64,
+) -> Result<bool> {
+    /// Growth beyond which the coarse run is another trajectory.
+    const GROWTH: f64 = 1e5;
+    /// Difference beyond which it tells little.
+    const DIFFERENT: f64 = 0.03;
+    /// By how much the difference between two grids is larger than the finer one's from the solution.
+    const ORDER: f64 = 16.0;
+    let block = run.default_block();
+    let blocks = blocks::partition(run.problem, block);
+    let Some(coarse) = coarse::run(run, &blocks, cost_in_order)? else { return Ok(false) };
+    let Coarse { growth, difference, .. } = coarse;
+    if growth > GROWTH {
+        in_order(run, format!("differences grow {growth:.1e} times on a coarser grid"))?;
+        return Ok(true);
+    }
+    // The first sweep leaves the coarse grid's error, each further one about its square.
+    let exact = run.tolerance.rtol.ln();
+    let error = (difference / ORDER).ln();
+    let sweeps = if error <= exact { 1.0 } else { 1.0 + (exact / error).log2().ceil().max(1.0) };
+    if difference > DIFFERENT || sweeps >= gain {
+        return Ok(false);
+    }
+    run.reason = format!("differences grow {growth:.1} times on a coarser grid");
+    jacobi::solve(run, block, Some(coarse), true)?;
+    Ok(true)
 }
 
 /// Newton on blocks. Where it overshoots and the loop would cost much more than has been spent, damped; then ELK, if that too

@@ -2,9 +2,11 @@
 
 mod auto;
 pub(crate) mod blocks;
+mod coarse;
 mod damping;
 mod elk;
 mod jacobi;
+mod maps;
 mod newton;
 mod run;
 mod tolerance;
@@ -48,6 +50,8 @@ pub enum Method {
     Sequential,
     /// Sweeps over blocks of time with a linear part.
     Sweeps(Linearization),
+    /// Sweeps over blocks of time of a discretised equation, whose start and Jacobians come from a coarser grid.
+    Shooting,
     /// Levenberg–Marquardt steps with the Jacobian, each a Kalman smoother: ELK (Gonzalez et al. 2024, arXiv:2407.19115).
     Elk,
     /// The same with the diagonal of the Jacobian.
@@ -59,6 +63,7 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Method::Auto => "auto",
             Method::Sequential => "sequential",
+            Method::Shooting => "shooting",
             Method::Sweeps(Linearization::Zero) => "jacobi",
             Method::Sweeps(Linearization::Identity) => "picard",
             Method::Sweeps(Linearization::Diagonal) => "quasi-deer",
@@ -181,6 +186,12 @@ impl Solver {
     /// ended.
     pub fn jacobi() -> Self {
         Self::new(Method::Sweeps(Linearization::Zero))
+    }
+
+    /// As [`jacobi`](Self::jacobi) from the states and with the Jacobians of a coarser grid: for discretised equations
+    /// ([`ode`](crate::ode)). A recurrence without a coarser grid is solved by `jacobi`.
+    pub fn shooting() -> Self {
+        Self::new(Method::Shooting)
     }
 
     /// Hands changes on unchanged: a prefix sum.

@@ -13,6 +13,7 @@
 
 use super::blocks::{follows, groups_for, length_for, partition};
 use super::damping::Pace;
+use super::maps::Maps;
 use super::run::Run;
 use super::{Damping, Linearization, Method, larger};
 use crate::backend::{Block, LinearizeSettings, Linearized, Sweep};
@@ -21,18 +22,6 @@ use crate::error::Result;
 use crate::report::SweepRecord;
 use crate::scalar::{Real, Scalar};
 use crate::solution::Termination;
-
-/// The maps of all chunks, `x ↦ end + M (x − start)`.
-struct Maps<R> {
-    starts: Vec<R>,
-    ends: Vec<R>,
-    /// `M` of each chunk in compact form.
-    maps: Vec<R>,
-    entries: usize,
-    structure: Option<Structure>,
-    /// The factor where `M` is a multiple of the identity.
-    scale: f64,
-}
 
 /// What ends an iteration beside convergence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +139,7 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
     let blocks_in = |chunks: &[Block]| -> usize {
         chunks.iter().map(|chunk| chunk.len.div_ceil(block_len)).sum()
     };
-    let mut maps = Maps::new(run, linearization, &settings, chunks.len());
+    let mut maps = Maps::of(run, linearization, &settings, chunks.len());
     let mut results = vec![Linearized::default(); chunks.len()];
     let mut active: Vec<usize> = (0..chunks.len()).collect();
     let mut residuals = Vec::new();
@@ -243,72 +232,6 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
         }
     }
     Ok(Outcome::Done)
-}
-
-impl<R: Real> Maps<R> {
-    fn new<D: Recurrence<Real = R>, B: Sweep<D>>(
-        run: &Run<'_, '_, D, B>,
-        linearization: Linearization,
-        settings: &LinearizeSettings,
-        chunks: usize,
-    ) -> Self {
-        let n = run.problem.state_dim();
-        let structure = match linearization {
-            Linearization::Zero | Linearization::Identity => None,
-            Linearization::Diagonal => Some(Structure::Diagonal),
-            Linearization::Full => Some(run.backend.structure(run.problem)),
-        };
-        let entries = structure.map_or(0, |structure| structure.entries(n));
-        let zero = R::from_f64(0.0);
-        Self {
-            starts: vec![zero; chunks * n],
-            ends: vec![zero; chunks * n],
-            maps: vec![zero; chunks * entries],
-            entries,
-            structure,
-            scale: settings.factor,
-        }
-    }
-
-    /// A residual that can be of rounding alone.
-    fn rounding(&self) -> f64 {
-        const ROUNDINGS: f64 = 1024.0;
-        let sizes = self.ends.iter().map(|x| x.to_f64().abs()).filter(|x| x.is_finite());
-        ROUNDINGS * R::EPSILON.to_f64() * sizes.fold(0.0, f64::max)
-    }
-
-    /// The end of `chunk` when it starts from `start`. A prediction that is not finite falls back to the
-    /// end that was rolled (`M` = 0).
-    fn apply(&self, chunk: usize, blocks: usize, start: &[R], end: &mut [R]) {
-        let n = start.len();
-        let old = &self.starts[chunk * n..(chunk + 1) * n];
-        end.copy_from_slice(&self.ends[chunk * n..(chunk + 1) * n]);
-        let change = |i: usize| start[i] - old[i];
-        match self.structure {
-            None => {
-                let scale = R::from_f64(self.scale.powi(blocks as i32));
-                for (i, end) in end.iter_mut().enumerate() {
-                    *end += change(i) * scale;
-                }
-            }
-            Some(structure) => {
-                let size = structure.block_size(n);
-                let map = &self.maps[chunk * self.entries..(chunk + 1) * self.entries];
-                for (row, coefficients) in map.chunks_exact(size).enumerate() {
-                    let (block, row) = (row / size, row % size);
-                    let i = structure.component(n, block, row);
-                    let mut sum = R::from_f64(0.0);
-                    for (column, &coefficient) in coefficients.iter().enumerate() {
-                        sum += coefficient * change(structure.component(n, block, column));
-                    }
-                    end[i] += sum;
-                }
-            }
-        }
-        if !end.iter().all(|x| x.is_finite()) {
-            end.copy_from_slice(&self.ends[chunk * n..(chunk + 1) * n]);
-        }
-    }
 }
 
 /// Steps in a chunk: what fills the lanes, in whole blocks.

@@ -1,7 +1,7 @@
 //! One solve: what every method shares.
 
 use super::{
-    Linearization, Method, Progress, Solver, Tolerance, auto, blocks, elk, jacobi, newton,
+    Linearization, Method, Progress, Solver, Tolerance, auto, blocks, coarse, elk, jacobi, newton,
 };
 use crate::backend::{Block, Sweep};
 use crate::diagnostics;
@@ -67,9 +67,16 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         match settings.method {
             Method::Auto => auto::solve(&mut run)?,
             Method::Sequential => run.in_order()?,
+            Method::Shooting => {
+                let block = settings.block.unwrap_or_else(|| run.default_block());
+                let blocks = blocks::partition(problem, block);
+                let cost = backend.cost(problem).in_order;
+                let coarse = coarse::run(&run, &blocks, cost)?;
+                jacobi::solve(&mut run, block, coarse, false)?;
+            }
             Method::Sweeps(Linearization::Zero) => {
                 let block = settings.block.unwrap_or_else(|| run.default_block());
-                jacobi::solve(&mut run, block, false)?;
+                jacobi::solve(&mut run, block, None, false)?;
             }
             Method::Sweeps(linearization) => {
                 let len = settings.block.unwrap_or_else(|| newton::chunk_length(&run, None));

@@ -151,6 +151,15 @@ impl<F: Dae> Residual for DaeEquation<'_, F> {
         }
     }
 
+    fn coarser(&self) -> Option<Self> {
+        // Of two steps the earlier would be another.
+        (self.scheme != Scheme::Bdf2).then_some(Self { scheme: Scheme::RadauIIA5, ..*self })
+    }
+
+    fn coarsen(&self, inputs: &[F::Real], steps: usize, coarse: &mut [F::Real]) {
+        self.sampling().coarsen(inputs, steps, coarse);
+    }
+
     #[inline(always)]
     fn guess<S: Scalar<Real = F::Real>>(&self, _: &[Param<S>], x: &[S], _: &[S], z: &mut [S]) {
         let n = self.dae.state_dim();

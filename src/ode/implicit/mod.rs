@@ -180,6 +180,15 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
             next[n..].copy_from_slice(&x[..n]);
         }
     }
+
+    fn coarser(&self) -> Option<Self> {
+        // Of two steps the earlier would be another.
+        (self.scheme != Scheme::Bdf2).then_some(Self { scheme: Scheme::RadauIIA5, ..*self })
+    }
+
+    fn coarsen(&self, inputs: &[O::Real], steps: usize, coarse: &mut [O::Real]) {
+        self.sampling().coarsen(inputs, steps, coarse);
+    }
 }
 
 /// One step's time, length and inputs.
