@@ -12,6 +12,8 @@ pub enum Termination {
     Converged,
     /// The number of sweeps allowed ran out first.
     SweepLimit,
+    /// No grid within the limits was fine enough for the tolerance asked of [`ode::solve_ivp`](crate::ode::solve_ivp).
+    RefinementLimit,
     /// The observer asked to stop.
     Stopped,
     /// The recurrence itself left the finite numbers. The states are those of the loop.
@@ -29,8 +31,9 @@ impl Termination {
         match self {
             Termination::Converged => 0,
             Termination::NonFinite { .. } => 1,
-            Termination::SweepLimit => 2,
-            Termination::Stopped => 3,
+            Termination::RefinementLimit => 2,
+            Termination::SweepLimit => 3,
+            Termination::Stopped => 4,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! solved in parallel over time like any other. The grid need not be uniform.
 //!
 //! * [`Ode`]: the equation, written once, generic over its scalar; [`Dae`]: the implicit form `F(ẏ, y, u, t) = 0`.
+//! * [`solve_ivp`]: an initial value problem on given times, or within a tolerance, for which it finds a grid.
 //! * [`Discretized`]: an equation on a grid by a [`Scheme`], a [`Dynamics`](crate::Dynamics): with inputs, in batches, with
 //!   derivatives.
 //!
@@ -46,9 +47,19 @@ mod discretized;
 mod equation;
 mod explicit;
 mod grid;
+mod ivp;
+mod options;
+mod pilot;
+mod refine;
 mod scheme;
+mod slopes;
+mod solution;
+mod steps;
 
 pub use dae::Dae;
 pub use discretized::{Discretized, Interpolation};
 pub use equation::Ode;
+pub use ivp::solve_ivp;
+pub use options::Options;
 pub use scheme::Scheme;
+pub use solution::Solution;
