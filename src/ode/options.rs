@@ -11,7 +11,7 @@ use crate::solver::Solver;
 ///
 /// $$ |e_i(t)| \le \text{atol} + \text{rtol} \cdot |y_i(t)| $$
 ///
-/// at every time and in every component. (Most solvers hold the error of each step to this and let it add up.)
+/// at all times asked for and in every component. (Most solvers hold the error of each step to this and let it add up.)
 ///
 /// # Example
 /// ```

@@ -13,7 +13,7 @@ use super::steps::{Steps, interpolate};
 use crate::error::Result;
 use crate::scalar::Real;
 use crate::solution::{self, Termination};
-use ndarray::{Array1, Array2, ArrayView1, Axis, concatenate};
+use ndarray::{Array1, Array2, ArrayView1, Axis, concatenate, s};
 
 /// Share of the tolerance that is aimed at.
 const AIM: f64 = 0.5;
@@ -122,7 +122,7 @@ pub(super) fn refine<R: Real>(
         if fine.last.termination() != Termination::Converged {
             return give_up(fine, places, grids, None);
         }
-        let Global { ratio, error } = global_error(&coarse, &fine, power, wanted);
+        let Global { ratio, error } = global_error(&coarse, &fine, &places, power, wanted);
         if ratio <= AIM {
             let Solved { grid, states, last } = fine;
             let error = Some(error);
@@ -132,7 +132,7 @@ pub(super) fn refine<R: Real>(
             return give_up(fine, places, grids, Some(error));
         }
         // The global error goes with the step to the power p, the local one to p + 1.
-        let factor = (2.0 * ratio / AIM).powf(1.0 / f64::from(power)).clamp(1.2, 16.0);
+        let factor = (2.0 * ratio / AIM).powf(1.0 / f64::from(power)).clamp(1.2, 4.0);
         share *= factor.powi(-power - 1);
         density = Density::of_grid(&coarse.grid, factor);
         before = Some(fine);
@@ -155,8 +155,8 @@ fn step_ratios<R: Real>(
     if usable == 0 {
         return Ok(ratios);
     }
-    let grid = solved.grid.slice(ndarray::s![..=usable]).to_owned();
-    let states = solved.states.slice(ndarray::s![..=usable, ..]).to_owned();
+    let grid = solved.grid.slice(s![..=usable]).to_owned();
+    let states = solved.states.slice(s![..=usable, ..]).to_owned();
     let errors = steps.local_errors(&grid, &states)?;
     for (k, error) in errors.outer_iter().enumerate() {
         let components = error.iter().enumerate().map(|(j, error)| {
@@ -190,23 +190,37 @@ struct Global {
     error: f64,
 }
 
-/// The error of `fine`, whose grid is that of `coarse` halved, at the times of `coarse`.
+/// The error of `fine`, whose grid is that of `coarse` halved, at the times of `coarse`. At the times asked for, `places` on
+/// the grid of `fine`, it is held against the state there; elsewhere against the component's largest magnitude of late, since nobody asked
+/// for digits where it passes through zero.
 fn global_error<R: Real>(
     coarse: &Solved<R>,
     fine: &Solved<R>,
+    places: &[usize],
     power: i32,
     wanted: Wanted,
 ) -> Global {
+    /// Steps that count as of late.
+    const LATELY: usize = 16;
     let mut global = Global { ratio: 0.0, error: 0.0 };
     let factor = 1.0 / (2f64.powi(power) - 1.0);
-    for ((k, j), y) in coarse.states.indexed_iter() {
-        let best = fine.states[[2 * k, j]].to_f64();
-        let error = (best - y.to_f64()).abs() * factor;
-        let ratio = error / (wanted.atol + wanted.rtol * best.abs());
-        global.error = global.error.max(error);
-        // 0/0 where a component is zero and nothing is allowed.
-        if error > 0.0 {
-            global.ratio = global.ratio.max(ratio);
+    let mut asked = places.iter().map(|place| place / 2).peekable();
+    for (k, row) in coarse.states.outer_iter().enumerate() {
+        let asked = asked.next_if_eq(&k).is_some();
+        for (j, y) in row.iter().enumerate() {
+            let best = fine.states[[2 * k, j]].to_f64();
+            let error = (best - y.to_f64()).abs() * factor;
+            let size = if asked {
+                best.abs()
+            } else {
+                let lately = coarse.states.slice(s![k.saturating_sub(LATELY)..=k, j]);
+                lately.iter().fold(0.0, |size: f64, y| size.max(y.to_f64().abs()))
+            };
+            global.error = global.error.max(error);
+            // Not 0/0, where a component is zero and nothing is allowed.
+            if error > 0.0 {
+                global.ratio = global.ratio.max(error / (wanted.atol + wanted.rtol * size));
+            }
         }
     }
     global
