@@ -7,6 +7,7 @@
 //!
 //! * [`Ode`]: the equation, written once, generic over its scalar; [`Dae`]: the implicit form `F(ẏ, y, u, t) = 0`.
 //! * [`solve_ivp`]: an initial value problem on given times, or within a tolerance, for which it finds a grid.
+//! * [`Hamiltonian`]: equations of motion from an [`Energy`] `H(q, p)`.
 //! * [`Discretized`]: an equation on a grid by a [`Scheme`], a [`Dynamics`](crate::Dynamics): with inputs, in batches, with
 //!   derivatives.
 //!
@@ -47,6 +48,7 @@ mod discretized;
 mod equation;
 mod explicit;
 mod grid;
+mod hamiltonian;
 mod ivp;
 mod options;
 mod pilot;
@@ -59,6 +61,7 @@ mod steps;
 pub use dae::Dae;
 pub use discretized::{Discretized, Interpolation};
 pub use equation::Ode;
+pub use hamiltonian::{Energy, Hamiltonian};
 pub use ivp::solve_ivp;
 pub use options::Options;
 pub use scheme::Scheme;
