@@ -11,3 +11,6 @@ pub mod derivatives {}
 
 #[doc = include_str!("../docs/odes-and-daes.md")]
 pub mod odes_and_daes {}
+
+#[doc = include_str!("../docs/trusting-the-answer.md")]
+pub mod trusting_the_answer {}

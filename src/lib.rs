@@ -26,6 +26,7 @@
 //! * A recurrence of your own: implement [`Dynamics`]. The step is written once, generic over its
 //!   [`Scalar`]; the loop, SIMD lanes and exact Jacobians follow from it.
 //! * Whether its derivatives are right, and every parameter has an effect: [`check`].
+//! * How far a solution can be trusted: [`diagnostics`].
 //! * Gradients: [`Solver::value_and_gradient`], [`Solution::vjp`], [`Solution::jvp`].
 //! * Recurrent cells off the shelf: [`cells`].
 //! * Methods and their settings: [`Solver`]. What was done and at what price: [`Report`].
@@ -50,6 +51,7 @@ pub mod cells;
 pub mod check;
 #[cfg(any(feature = "nalgebra", feature = "faer"))]
 pub mod convert;
+pub mod diagnostics;
 pub mod dynamics;
 mod error;
 mod gradient;
@@ -82,4 +84,4 @@ pub use report::{Report, SweepRecord};
 pub use scalar::{Constant, Dual, Lanes, Param, Parameter, Real, Scalar};
 pub use scan::{AffineBlocks, AffineDense, AffineDiagonal, AffineScalar, ScanOp};
 pub use solution::{Solution, Termination};
-pub use solver::{Linearization, Method, Progress, Solver, Tolerance};
+pub use solver::{Damping, Linearization, Method, Progress, Solver, Tolerance};

@@ -4,7 +4,7 @@
 //! (partial pivoting; Golub and Van Loan, *Matrix Computations*, 4th edition, 3.4), as `k³/3` multiplications and
 //! about as many selections.
 
-use crate::scalar::Numeric;
+use crate::scalar::{Numeric, Scalar};
 
 /// A matrix `[k, k]` as the product of triangular ones, with the exchanges of its rows.
 #[derive(Clone, Debug)]
@@ -17,7 +17,37 @@ pub(crate) struct Elimination<P> {
     exchanged: Vec<P>,
 }
 
-impl<P: Numeric<Plain = P>> Elimination<P> {
+/// Exchanges, forward and back substitution; `$lift` makes a right-hand side of a factor, `$scaled` multiplies one by a factor.
+macro_rules! substitute {
+    ($self:ident, $b:ident, $lift:path, $scaled:path) => {{
+        let Self { k, matrix, exchanged } = $self;
+        let k = *k;
+        let zero = $lift(P::from_f64(0.0));
+        let mut mark = 0;
+        for c in 0..k {
+            for row in c + 1..k {
+                let larger = $lift(exchanged[mark]);
+                mark += 1;
+                let (upper, lower) = ($b[c], $b[row]);
+                $b[c] = zero.select(larger, lower, upper);
+                $b[row] = zero.select(larger, upper, lower);
+            }
+        }
+        for c in 0..k {
+            for row in c + 1..k {
+                $b[row] -= $scaled($b[c], matrix[row * k + c]);
+            }
+        }
+        for c in (0..k).rev() {
+            $b[c] = $scaled($b[c], matrix[c * k + c]);
+            for row in 0..c {
+                $b[row] -= $scaled($b[c], matrix[row * k + c]);
+            }
+        }
+    }};
+}
+
+impl<P: Scalar> Elimination<P> {
     #[inline(always)]
     pub(crate) fn new(k: usize) -> Self {
         let zero = P::from_f64(0.0);
@@ -57,31 +87,14 @@ impl<P: Numeric<Plain = P>> Elimination<P> {
 
     /// Replaces the right-hand side `b` `[k]` by the solution.
     #[inline(always)]
-    pub(crate) fn solve<S: Numeric<Plain = P>>(&self, b: &mut [S]) {
-        let Self { k, matrix, exchanged } = self;
-        let k = *k;
-        let zero = S::from_f64(0.0);
-        let mut mark = 0;
-        for c in 0..k {
-            for row in c + 1..k {
-                let larger = S::lift(exchanged[mark]);
-                mark += 1;
-                let (upper, lower) = (b[c], b[row]);
-                b[c] = zero.select(larger, lower, upper);
-                b[row] = zero.select(larger, upper, lower);
-            }
-        }
-        for c in 0..k {
-            for row in c + 1..k {
-                b[row] = b[row] - b[c].scaled(matrix[row * k + c]);
-            }
-        }
-        for c in (0..k).rev() {
-            b[c] = b[c].scaled(matrix[c * k + c]);
-            for row in 0..c {
-                b[row] = b[row] - b[c].scaled(matrix[row * k + c]);
-            }
-        }
+    pub(crate) fn solve(&self, b: &mut [P]) {
+        substitute!(self, b, std::convert::identity, std::ops::Mul::mul);
+    }
+
+    /// The same for a right-hand side with tangents, which the matrix does not have.
+    #[inline(always)]
+    pub(crate) fn solve_tangents<S: Numeric<Plain = P>>(&self, b: &mut [S]) {
+        substitute!(self, b, S::lift, S::scaled);
     }
 }
 
@@ -113,7 +126,7 @@ mod tests {
             let mut dual: Vec<Dual<f64, 1>> = b.iter().map(|&x| Dual::new(x, [2.0 * x])).collect();
             elimination.factor();
             elimination.solve(&mut b);
-            elimination.solve(&mut dual);
+            elimination.solve_tangents(&mut dual);
             for i in 0..k {
                 assert!((b[i] - wanted[i]).abs() < 1e-11, "{k} {i}: {} {}", b[i], wanted[i]);
                 assert_eq!(dual[i].value, b[i]);

@@ -10,7 +10,7 @@ use crate::scalar::{Dual, Isa, Numeric, Parameter, Real, Scalar};
 /// equation's own guess, in lanes like an explicit step, every lane until it is done.
 ///
 /// Newton is done where the next correction would be lost in rounding, as the last two corrections predict. A step that
-/// it does not solve in [`MOST`](Self::MOST) iterations, for want of a solution or because `∂F/∂z` is singular, ends
+/// neither it nor its damped form solves ([`MOST`](Self::MOST) iterations), for want of a solution or because `∂F/∂z` is singular, ends
 /// in a NaN, and the solution says [`NonFinite`](crate::Termination::NonFinite) with its `t`. Derivatives of the step follow from the
 /// implicit function theorem.
 ///
@@ -46,8 +46,10 @@ pub struct Implicit<F> {
 }
 
 impl<F: Residual> Implicit<F> {
-    /// Newton iterations allowed in a step.
-    pub const MOST: usize = 40;
+    /// Newton iterations that may take whole corrections.
+    const UNDAMPED: usize = 12;
+    /// Further ones, damped, allowed where those do not get there.
+    pub const MOST: usize = 100;
 
     /// The recurrence of `residual`.
     pub fn new(residual: F) -> Self {
@@ -57,6 +59,11 @@ impl<F: Residual> Implicit<F> {
     /// The equation.
     pub fn residual(&self) -> &F {
         &self.residual
+    }
+
+    /// The equation, taken out.
+    pub fn into_residual(self) -> F {
+        self.residual
     }
 }
 
@@ -76,8 +83,12 @@ pub struct Work<S: Numeric> {
 #[derive(Debug)]
 struct Newton<P: Numeric> {
     z: Vec<P>,
+    guess: Vec<P>,
     /// The residual, then the correction.
     delta: Vec<P>,
+    /// For damping: where a correction starts, and the whole of it.
+    start: Vec<P>,
+    direction: Vec<P>,
     elimination: Elimination<P>,
     z_partials: Vec<Dual<P, PARTIALS>>,
     x: Vec<Dual<P, PARTIALS>>,
@@ -92,7 +103,10 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         let (zero, zero_dual) = (P::from_f64(0.0), Dual::from_f64(0.0));
         Self {
             z: vec![zero; k],
+            guess: vec![zero; k],
             delta: vec![zero; k],
+            start: vec![zero; k],
+            direction: vec![zero; k],
             elimination: Elimination::new(k),
             z_partials: vec![zero_dual; k],
             x: vec![zero_dual; residual.state_dim()],
@@ -128,57 +142,158 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         }
     }
 
+    /// Writes `F` at `z`.
+    #[inline(always)]
+    fn evaluate<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+    ) {
+        for (dual, &z) in self.z_partials.iter_mut().zip(&self.z) {
+            *dual = Dual::lift(z);
+        }
+        residual.residual(params, &self.z_partials, &self.x, &self.u, &mut self.r);
+        for (delta, r) in self.delta.iter_mut().zip(&self.r) {
+            *delta = r.value;
+        }
+    }
+
+    /// The largest correction against its unknown's size; against a part of the largest unknown's for those next to zero.
+    #[inline(always)]
+    fn correction(&self) -> P {
+        let zero = P::from_f64(0.0);
+        let mut scale = P::from_f64(f64::MIN_POSITIVE.sqrt());
+        for z in &self.z {
+            scale = scale.max(z.abs());
+        }
+        let floor = scale * P::Real::from_f64(1e-3);
+        let mut largest = zero;
+        for (delta, z) in self.delta.iter().zip(&self.z) {
+            let own = delta.abs() / z.abs().max(floor);
+            // `max` would lose a NaN.
+            largest = largest.select(own, own, largest) + own * zero;
+        }
+        largest
+    }
+
+    /// 1 where corrections of the sizes `before`, `now` leave nothing to do.
+    #[inline(always)]
+    fn settled(before: P, now: P, first: bool) -> P {
+        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+        let epsilon = P::constant(P::Real::EPSILON);
+        let exact = now.select(epsilon * P::Real::from_f64(4.0), one, zero);
+        if first {
+            return exact;
+        }
+        let ratio = now / before.max(P::from_f64(f64::MIN_POSITIVE.sqrt()));
+        // Quadratic convergence makes the next one about now³ / before².
+        let next = now * ratio * ratio * P::Real::from_f64(8.0);
+        let lost = next.select(epsilon, now.select(P::from_f64(1e-2), one, zero), zero);
+        // What is small and does not fall is rounding.
+        let small = P::from_f64(P::Real::EPSILON.to_f64().powf(0.25));
+        let still = ratio.select(P::from_f64(0.7), zero, now.select(small, one, zero));
+        exact.max(lost).max(still)
+    }
+
+    fn all(done: P) -> bool {
+        (0..P::LANES).all(|lane| done.get(lane) > P::Real::default())
+    }
+
     /// Solves `F = 0` from the guess in `z`. Lanes without a solution end in NaN.
     #[inline(always)]
     fn solve<F: Residual<Real = P::Real>>(&mut self, residual: &F, params: &[Parameter<P::Real>]) {
-        let k = self.z.len();
-        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
-        let epsilon = P::constant(P::Real::EPSILON);
-        let small = P::from_f64(P::Real::EPSILON.to_f64().sqrt());
-        // 1 where a lane is done.
+        self.guess.copy_from_slice(&self.z);
+        let zero = P::from_f64(0.0);
+        // 1 where a lane is done, and where there is nothing to be done: no slope at the guess, or no guess.
         let mut done = zero;
-        let mut before = one;
+        let mut lost = zero;
+        let mut before = zero;
+        for iteration in 0..Implicit::<F>::UNDAMPED {
+            self.linearize(residual, params);
+            self.elimination.factor();
+            self.elimination.solve(&mut self.delta);
+            for (z, delta) in self.z.iter_mut().zip(&mut self.delta) {
+                // A lane that is done keeps its bits, whatever its neighbours still do.
+                *delta = zero.select(done, zero, *delta);
+                *z -= *delta;
+            }
+            let now = self.correction();
+            done = done.max(Self::settled(before, now, iteration == 0));
+            before = now;
+            if iteration == 0 {
+                lost = now.select(P::from_f64(f64::MAX), zero, P::from_f64(1.0));
+            }
+            if Self::all(done.max(lost)) {
+                break;
+            }
+        }
+        if !Self::all(done.max(lost)) {
+            done = self.solve_damped(residual, params, done.max(lost)) - lost;
+        }
+        if !Self::all(done) {
+            let nan = P::from_f64(f64::NAN);
+            for z in &mut self.z {
+                *z = zero.select(done, *z, nan);
+            }
+        }
+    }
+
+    /// Goes back to the guess in the lanes that are not `done`, and there takes of each correction the part that leaves a
+    /// smaller one; returns where that is done too (affine invariant damping; Deuflhard, *Newton Methods for Nonlinear Problems*, 3.3).
+    #[inline(never)]
+    fn solve_damped<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+        mut done: P,
+    ) -> P {
+        const HALVINGS: usize = 16;
+        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+        let k = self.z.len();
+        for (z, &guess) in self.z.iter_mut().zip(&self.guess) {
+            *z = zero.select(done, *z, guess);
+        }
+        let mut part = one;
+        let mut before = zero;
         for iteration in 0..Implicit::<F>::MOST {
             self.linearize(residual, params);
             self.elimination.factor();
             self.elimination.solve(&mut self.delta);
-            let mut scale = P::from_f64(f64::MIN_POSITIVE.sqrt());
+            self.start.copy_from_slice(&self.z);
             for i in 0..k {
-                // A lane that is done keeps its bits, whatever its neighbours still do.
-                let delta = zero.select(done, zero, self.delta[i]);
-                self.z[i] -= delta;
-                self.delta[i] = delta;
-                scale = scale.max(self.z[i].abs());
+                self.direction[i] = zero.select(done, zero, self.delta[i]);
             }
-            // The correction against each unknown's size; those next to zero against a part of the largest.
-            let floor = scale * P::Real::from_f64(1e-3);
-            let mut now = zero;
-            for i in 0..k {
-                let size = self.z[i].abs().max(floor);
-                let correction = self.delta[i].abs() / size;
-                // `max` would lose a NaN.
-                now = now.select(correction, correction, now) + correction * zero;
+            self.delta.copy_from_slice(&self.direction);
+            let now = self.correction();
+            // Where a correction is to be taken whole, the one after it decides.
+            let whole = part.select(one, zero, one);
+            let settled = Self::settled(before, now, iteration == 0) * whole;
+            before = now;
+            let mut accepted = done;
+            for halving in 0..HALVINGS {
+                for i in 0..k {
+                    self.z[i] = self.start[i] - self.direction[i] * part;
+                }
+                if Self::all(accepted.max(settled)) {
+                    break;
+                }
+                self.evaluate(residual, params);
+                self.elimination.solve(&mut self.delta);
+                let after = self.correction();
+                let bound = now * (one - part * P::Real::from_f64(0.25));
+                accepted = accepted.max(after.select(bound, one, zero)).max(settled);
+                if Self::all(accepted) || halving + 1 == HALVINGS {
+                    break;
+                }
+                part = zero.select(accepted, part, part * P::Real::from_f64(0.5));
             }
-            // Quadratic convergence makes the next one about now³ / before².
-            let exact = now.select(epsilon * P::Real::from_f64(4.0), one, zero);
-            done = done.max(exact);
-            if iteration > 0 {
-                let ratio = now / before;
-                let next = now * ratio * ratio * P::Real::from_f64(8.0);
-                let lost = next.select(epsilon, now.select(P::from_f64(1e-2), one, zero), zero);
-                // What is small and does not fall is rounding.
-                let still = ratio.select(P::from_f64(0.5), zero, now.select(small, one, zero));
-                done = done.max(lost).max(still);
+            done = done.max(settled);
+            if Self::all(done) {
+                break;
             }
-            before = now.max(P::constant(P::Real::from_f64(f64::MIN_POSITIVE.sqrt())));
-            if (0..P::LANES).all(|lane| done.get(lane) > P::Real::default()) {
-                return;
-            }
+            part = (part + part).min(one);
         }
-        let nan = P::from_f64(f64::NAN);
-        for z in &mut self.z {
-            *z = zero.select(done, *z, nan);
-        }
+        done
     }
 }
 
@@ -237,7 +352,7 @@ impl<F: Residual> Recurrence for Implicit<F> {
             for r in &mut r[..k] {
                 *r -= S::lift(r.plain());
             }
-            newton.elimination.solve(&mut r[..k]);
+            newton.elimination.solve_tangents(&mut r[..k]);
             for (z, r) in z.iter_mut().zip(r.iter()) {
                 *z -= *r;
             }

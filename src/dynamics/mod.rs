@@ -1,7 +1,7 @@
 //! The recurrence.
 
 mod delayed;
-mod elimination;
+pub(crate) mod elimination;
 mod implicit;
 pub(crate) mod recurrence;
 mod residual;

@@ -8,6 +8,7 @@
 //! * [`Ode`]: the equation, written once, generic over its scalar; [`Dae`]: the implicit form `F(ẏ, y, u, t) = 0`.
 //! * [`solve_ivp`]: an initial value problem on given times, or within a tolerance, for which it finds a grid.
 //! * [`Hamiltonian`]: equations of motion from an [`Energy`] `H(q, p)`.
+//! * [`ImplicitDiscretized`]: the same by an implicit scheme, whose steps are equations.
 //! * [`Discretized`]: an equation on a grid by a [`Scheme`], a [`Dynamics`](crate::Dynamics): with inputs, in batches, with
 //!   derivatives.
 //!
@@ -49,10 +50,12 @@ mod equation;
 mod explicit;
 mod grid;
 mod hamiltonian;
+mod implicit;
 mod ivp;
 mod options;
 mod pilot;
 mod refine;
+mod sampling;
 mod scheme;
 mod slopes;
 mod solution;
@@ -62,6 +65,7 @@ pub use dae::Dae;
 pub use discretized::{Discretized, Interpolation};
 pub use equation::Ode;
 pub use hamiltonian::{Energy, Hamiltonian};
+pub use implicit::{DaeEquation, GridEquation, ImplicitDiscretized, StepEquation};
 pub use ivp::solve_ivp;
 pub use options::Options;
 pub use scheme::Scheme;

@@ -1,7 +1,8 @@
 //! The automatic choice.
 
+use super::newton::{Ending, Outcome};
 use super::run::Run;
-use super::{Linearization, Method, blocks, jacobi, newton};
+use super::{Linearization, Method, blocks, elk, jacobi, newton};
 use crate::backend::Sweep;
 use crate::dynamics::Recurrence;
 use crate::error::Result;
@@ -21,6 +22,10 @@ const SHORTEST_PILOT: usize = 32;
 const LONGEST_PILOT: usize = 4096;
 /// Newton is tried where it is expected to cost no more than this share of the loop: it may fail.
 const NEWTON_SHARE: f64 = 0.5;
+/// Cost of a tangent, in steps without one.
+const TANGENT: f64 = 1.5;
+/// ELK's first λ.
+const LAMBDA: f64 = 1.0;
 
 /// Chooses by the shape of the problem, the cost of a step and a pilot.
 pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> Result<()> {
@@ -61,7 +66,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     }
     if newton_pays(run, probe.growth, longest_block, gain) {
         run.reason = format!("small differences change by {:.4} a step", probe.growth);
-        return newton::solve(run, Linearization::Full, None, true);
+        return by_newton(run, gain);
     }
     in_order(
         run,
@@ -75,6 +80,35 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     )
 }
 
+/// Newton on blocks. Where it overshoots and the loop would cost much more than has been spent, damped; then ELK, if that too
+/// leaves enough; else what is left in order.
+fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64) -> Result<()> {
+    /// Work of a sweep of ELK, in sweeps of Newton: derivatives twice, more where a step is refused; the algebra, once a block,
+    /// does not count.
+    const ELK: f64 = 2.5;
+    /// Sweeps below which ELK is not begun.
+    const FEWEST: usize = 3;
+    let size = run.backend.structure(run.problem).block_size(run.problem.state_dim());
+    let affordable = NEWTON_SHARE * gain / (1.0 + TANGENT * size as f64);
+    let damped = affordable as usize;
+    let limit = run.sweep_limit(newton::chunk_length(run, None));
+    let ending = Ending::Impatient { limit, damped };
+    let Outcome::Astray(rest) = newton::solve(run, Linearization::Full, None, ending)? else {
+        return Ok(());
+    };
+    let sweeps = ((affordable - run.sweeps as f64) / ELK) as usize;
+    if sweeps >= FEWEST {
+        run.reason.push_str("; Newton did not close in, ELK went on");
+        let block = newton::chunk_length(run, None);
+        if elk::solve(run, Linearization::Full, block, LAMBDA, limit.min(run.sweeps + sweeps))? {
+            return Ok(());
+        }
+        return in_order(run, format!("{}; ELK did not close in, the loop ran", run.reason));
+    }
+    run.reason.push_str("; Newton did not close in, the rest ran in order");
+    rest.run_in_order(run)
+}
+
 /// Whether Newton on blocks can be expected to beat the loop: a step that lanes speed up enough for
 /// its derivatives and a few sweeps, and no growth over a block that would spoil the linear prediction.
 fn newton_pays<D: Recurrence, B: Sweep<D>>(
@@ -85,8 +119,6 @@ fn newton_pays<D: Recurrence, B: Sweep<D>>(
 ) -> bool {
     /// Sweeps until the residuals are at rounding, as seen where Newton does well.
     const SWEEPS: f64 = 4.0;
-    /// Cost of a tangent, in steps without one.
-    const TANGENT: f64 = 1.5;
     let log_growth = growth.ln() * block as f64;
     let pays = |tangents: usize| {
         let work = 1.0 + SWEEPS * (1.0 + TANGENT * tangents as f64);
