@@ -64,7 +64,7 @@ pub fn solve_ivp<'a, O: Ode, B: Sweep<Discretized<'a, O>>>(
     if scheme.is_implicit() {
         return Err(Error::setting(
             "scheme",
-            "an explicit one (ForwardEuler, Midpoint, Rk4 or Tsit5)",
+            "an explicit one (ForwardEuler, Midpoint, Rk4 or Tsit5; ode::ImplicitDiscretized takes the others)",
             scheme,
         ));
     }
