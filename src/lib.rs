@@ -30,6 +30,7 @@
 //! * Gradients: [`Solver::value_and_gradient`], [`Solution::vjp`], [`Solution::jvp`].
 //! * Recurrent cells off the shelf: [`cells`].
 //! * Methods and their settings: [`Solver`]. What was done and at what price: [`Report`].
+//! * Differential equations: [`ode`]. Recurrences with delays: [`dynamics::Delayed`]. Roots of a system: [`root`].
 //! * Linear recurrences and other associative scans by themselves: [`scan`].
 //!
 //! # Features
@@ -61,6 +62,7 @@ mod misuse;
 pub mod ode;
 mod problem;
 mod report;
+pub mod root;
 pub mod scalar;
 pub mod scan;
 mod solution;

@@ -1,5 +1,6 @@
 //! The recurrence.
 
+mod delayed;
 pub(crate) mod elimination;
 mod implicit;
 pub(crate) mod recurrence;
@@ -8,6 +9,7 @@ mod residual;
 use crate::scalar::{Isa, Param, Real, Scalar};
 use recurrence::step_in_order;
 
+pub use delayed::{Delayed, DelayedStep};
 pub use implicit::Implicit;
 pub use recurrence::Recurrence;
 pub use residual::Residual;

@@ -76,6 +76,11 @@ impl<'a, O: Ode> Discretized<'a, O> {
         self
     }
 
+    pub(super) fn with_output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
     /// The equation.
     pub fn ode(&self) -> &'a O {
         self.ode

@@ -6,6 +6,8 @@
 //! solved in parallel over time like any other. The grid need not be uniform.
 //!
 //! * [`Ode`]: the equation, written once, generic over its scalar; [`Dae`]: the implicit form `F(ẏ, y, u, t) = 0`.
+//! * [`solve_ivp`]: an initial value problem on given times, or within a tolerance, for which it finds a grid.
+//! * [`Hamiltonian`]: equations of motion from an [`Energy`] `H(q, p)`.
 //! * [`ImplicitDiscretized`]: the same by an implicit scheme, whose steps are equations.
 //! * [`Discretized`]: an equation on a grid by a [`Scheme`], a [`Dynamics`](crate::Dynamics): with inputs, in batches, with
 //!   derivatives.
@@ -47,12 +49,24 @@ mod discretized;
 mod equation;
 mod explicit;
 mod grid;
+mod hamiltonian;
 mod implicit;
+mod ivp;
+mod options;
+mod pilot;
+mod refine;
 mod sampling;
 mod scheme;
+mod slopes;
+mod solution;
+mod steps;
 
 pub use dae::Dae;
 pub use discretized::{Discretized, Interpolation};
 pub use equation::Ode;
+pub use hamiltonian::{Energy, Hamiltonian};
 pub use implicit::{DaeEquation, GridEquation, ImplicitDiscretized, StepEquation};
+pub use ivp::solve_ivp;
+pub use options::Options;
 pub use scheme::Scheme;
+pub use solution::Solution;

@@ -1,6 +1,6 @@
 //! Equations on a grid.
 
-use crate::systems::{Driven, Kepler, Tangent, VanDerPol};
+use crate::systems::{Driven, Kepler, Lorenz, Tangent, VanDerPol};
 use deer_solver::ode::{Discretized, Interpolation, Ode, Scheme};
 use deer_solver::{Cpu, Error, Problem, Solver};
 use ndarray::{Array1, Array2, Array3, array, s};
@@ -202,4 +202,41 @@ fn misuse_is_named() {
     let problem = Problem::new(&implicit, y0.view(), inputs.view()).unwrap();
     assert!(!Solver::auto().solve(&problem, &Cpu::new()).unwrap().converged());
     assert_eq!(implicit.ode().state_dim(), 2);
+}
+
+/// Chaos on a fixed grid: every method ends with the loop's trajectory, or says that it has not.
+#[test]
+fn lorenz_by_every_method() {
+    let times = Array1::linspace(0.0, 30.0, 12_001);
+    let discretized = Discretized::new(&Lorenz, &times, Scheme::Rk4);
+    let (y0, none) = (array![1.0, 1.0, 20.0], Array2::zeros((0, 0)));
+    let problem = discretized.problem(y0.view(), none.view()).unwrap();
+    let by_loop = Solver::sequential().solve(&problem, &Cpu::new()).unwrap();
+    assert!(by_loop.converged());
+    // Rounding grows by e^(0.9 t): the loop itself is known to 1e-16 of that.
+    let allowed = |t: f64| 1e-12 * (1.0 * t).exp().max(1.0);
+    let methods = [
+        Solver::auto(),
+        Solver::jacobi(),
+        Solver::picard(),
+        Solver::quasi_deer(),
+        Solver::deer(),
+        Solver::deer().block(1).max_sweeps(30),
+        Solver::jacobi().max_sweeps(3),
+        Solver::picard().block(16).max_sweeps(3),
+    ];
+    for (i, solver) in methods.into_iter().enumerate() {
+        let solution = solver.solve(&problem, &Cpu::new()).unwrap();
+        if i >= 6 {
+            assert!(!solution.converged(), "{solver:?}");
+        }
+        if !solution.converged() {
+            continue;
+        }
+        let pairs = solution.trajectory(0).into_iter().zip(by_loop.trajectory(0)).enumerate();
+        for (entry, (a, b)) in pairs {
+            let t = times[entry / 3 + 1];
+            assert!((a - b).abs() <= allowed(t), "{solver:?}: {a} {b} at {t}");
+        }
+    }
 }

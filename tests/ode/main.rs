@@ -2,6 +2,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod delayed;
+mod detest;
 mod discretized;
+mod golden;
 mod implicit;
+mod ivp;
+mod root;
 mod systems;

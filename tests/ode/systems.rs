@@ -84,3 +84,20 @@ impl Ode for VanDerPol {
         dy[1] = (Constant(1.0) - y[0] * y[0]) * y[1] * p[0] - y[0];
     }
 }
+
+/// Lorenz 1963.
+#[derive(Debug)]
+pub(crate) struct Lorenz;
+
+impl Ode for Lorenz {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        3
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
+        dy[0] = (y[1] - y[0]) * 10.0;
+        dy[1] = y[0] * (Constant(28.0) - y[2]) - y[1];
+        dy[2] = y[0] * y[1] - y[2] * (8.0 / 3.0);
+    }
+}

@@ -29,7 +29,6 @@ pub(super) struct Tableau {
 pub(super) enum Output {
     /// The state at its end.
     State,
-    #[allow(dead_code)]
     /// The difference from the embedded scheme: `Δt Σ (b_i − b̂_i) k_i`.
     Error,
 }
@@ -74,7 +73,6 @@ fn tableau(scheme: Scheme) -> Option<&'static Tableau> {
     }
 }
 
-#[allow(dead_code)]
 /// Whether the scheme estimates its own error.
 pub(super) fn has_error_estimate(scheme: Scheme) -> bool {
     tableau(scheme).is_some_and(|tableau| tableau.error.is_some())
