@@ -253,7 +253,7 @@ impl<'a, R: Real> Trajectory<'a, R> {
     /// Blocks of the first sweep.
     fn blocks(&self, lanes: usize) -> Vec<Block> {
         /// Steps of a block, where the trajectory is long enough.
-        const STEPS: usize = 256;
+        const STEPS: usize = 512;
         /// Steps in all that are not worth cutting.
         const SHORT: usize = 32;
         let total: usize = self.steps.iter().sum();
@@ -262,8 +262,8 @@ impl<'a, R: Real> Trajectory<'a, R> {
         }
         let groups = blocks::groups_for(total, lanes, STEPS);
         let per_sequence = (groups * lanes).div_ceil(self.steps.len().max(1)).max(1);
-        let len = self.path.max_steps.div_ceil(per_sequence).max(1).next_multiple_of(Swept::TILE);
-        blocks::cut(&self.steps, len)
+        let tiles = self.path.max_steps.div_ceil(Swept::TILE).max(1);
+        even(&self.steps, tiles.div_ceil(per_sequence))
     }
 
     /// Whether the step leads from each state to the next, as the first sweep saw it.
@@ -281,6 +281,21 @@ impl<'a, R: Real> Trajectory<'a, R> {
             difference / magnitude
         )))
     }
+}
+
+/// Blocks of at most `most` tiles, as equal as can be in each of the sequences of `steps` steps: lanes end together.
+fn even(steps: &[usize], most: usize) -> Vec<Block> {
+    let mut all = Vec::new();
+    for (batch, &steps) in steps.iter().enumerate() {
+        let tiles = steps.div_ceil(Swept::TILE);
+        let count = tiles.div_ceil(most);
+        for place in 0..count {
+            let [start, end] =
+                [place, place + 1].map(|k| (k * tiles / count * Swept::TILE).min(steps));
+            all.push(Block { batch, start, len: end - start });
+        }
+    }
+    all
 }
 
 fn not_of_this_problem(got: &str) -> Error {

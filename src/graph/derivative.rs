@@ -44,12 +44,17 @@ impl Graph {
         let derivative = || {
             let zero = E::from_f64(0.0);
             let mut cotangents = vec![zero; self.nodes.len()];
+            // Terms with an entry of θ as a factor come last, so that the components of `Wᵀ λ` are sums over the same
+            // cotangents and nothing else.
+            let mut weighted: Vec<Vec<(Id, E)>> = vec![Vec::new(); self.nodes.len()];
             for (&output, seed) in self.outputs.iter().zip(leaf::<f64>(leaves.seeds, Op::Seed)) {
                 cotangents[output as usize] = sum(cotangents[output as usize], seed);
             }
             let mut results = vec![zero; state + input + params];
             for (id, op) in self.nodes.iter().enumerate().rev() {
-                let cotangent = cotangents[id];
+                let cotangent = weighted[id]
+                    .drain(..)
+                    .fold(cotangents[id], |sum, (p, cotangent)| weigh(sum, p, cotangent));
                 match *op {
                     Op::State(i) => results[i as usize] = cotangent,
                     Op::Input(i) => results[state + i as usize] = cotangent,
@@ -57,6 +62,10 @@ impl Graph {
                     _ if is_zero(cotangent) => {}
                     _ => {
                         for (k, operand) in op.operands().enumerate() {
+                            if let Some(p) = self.weight(*op, k) {
+                                weighted[operand as usize].push((p, cotangent));
+                                continue;
+                            }
                             let part = pull_back(*op, k, cotangent).unwrap_or(zero);
                             cotangents[operand as usize] = sum(cotangents[operand as usize], part);
                         }
@@ -66,6 +75,16 @@ impl Graph {
             results.into_iter().map(node).collect()
         };
         self.extended(leaves, derivative)
+    }
+
+    /// The entry of θ that operand `k` of a product is multiplied with.
+    fn weight(&self, op: Op, k: usize) -> Option<Id> {
+        let other = match (op, k) {
+            (Op::Binary(Binary::Mul, _, b) | Op::MulAdd(_, b, _), 0) => b,
+            (Op::Binary(Binary::Mul, a, _) | Op::MulAdd(a, ..), 1) => a,
+            _ => return None,
+        };
+        matches!(self.nodes[other as usize], Op::Param(_)).then_some(other)
     }
 
     /// This graph with the outputs that `derivative` adds while it is recorded.
@@ -93,6 +112,11 @@ fn sum(a: E, b: E) -> E {
         Some((x, y)) => E::of(x).mul_add(E::of(y), a),
         None => a + b,
     }
+}
+
+/// `sum + p · cotangent`, fused but for the first term.
+fn weigh(sum: E, p: Id, cotangent: E) -> E {
+    if is_zero(sum) { cotangent * E::of(p) } else { cotangent.mul_add(E::of(p), sum) }
 }
 
 /// Whether nothing depends on it.

@@ -25,6 +25,7 @@ mod builder;
 mod derivative;
 #[doc(hidden)]
 pub mod program;
+mod schedule;
 mod structure;
 mod trace;
 
