@@ -11,7 +11,7 @@ use crate::graph::program::Program;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::{Linearization, Tolerance};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView3};
 use std::fmt::Debug;
 
 /// A device. A handle is a value: nothing is global.
@@ -48,6 +48,24 @@ pub struct Linearized {
     pub residual: f64,
     /// Whether every one of them is within the tolerance.
     pub converged: bool,
+}
+
+/// What making a Kalman element of one chunk of blocks came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filtered {
+    /// The residuals at its borders.
+    pub borders: Linearized,
+    /// Half of the sum of their squares.
+    pub merit: f64,
+}
+
+/// What following errors along one chunk came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spread {
+    /// Largest component of the error that residuals make, to first order; NaN where one is not finite.
+    pub residual: f64,
+    /// Largest standard deviation of a component that roundings of one unit make.
+    pub rounding: f64,
 }
 
 /// How the pairs of trajectories of a probe went.
@@ -196,6 +214,73 @@ pub trait Sweep<D: Recurrence>: Backend {
         settings: &LinearizeSettings,
         starts: &[D::Real],
     ) -> Result<()>;
+
+    /// Rolls the blocks inside each chunk as [`linearize`](Self::linearize) does, and composes for each chunk the
+    /// Kalman element of the changes of the states at its borders, with λ = `lambdas[chunk]`. Writes `elements`
+    /// `[chunks, width]`, of the [`KalmanFilter`](crate::scan::KalmanFilter) that the linear part's structure asks for.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn filter(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        lambdas: &[f64],
+        elements: &mut [D::Real],
+    ) -> Result<Vec<Filtered>>;
+
+    /// Writes to `moved` the states at the borders of each chunk with their most probable changes, given mean and variance of
+    /// the change before each chunk (`priors`, `[chunks, n + entries]`) and the change at its last border (`ends`,
+    /// `[chunks, n]`), both in the order of the compact form.
+    ///
+    /// # Errors
+    /// Device failure.
+    #[allow(clippy::too_many_arguments)]
+    fn smooth(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        lambdas: &[f64],
+        priors: &[D::Real],
+        ends: &[D::Real],
+        moved: &mut Self::Trajectory,
+    ) -> Result<()>;
+
+    /// Follows along each chunk of a solved trajectory how its residuals `r_t = x_t − f(x_{t−1})` and the rounding of its
+    /// steps add up: `ε_t = A_t ε_{t−1} + r_t`, and the variance `C_t = A_t C_{t−1} A_tᵀ + D_t`, `D_t` diagonal with the squares of the terms
+    /// `A_ij x_j` and of `x_i`. `priors` `[chunks, n + entries]` are `ε` and `C` before the chunks; writes `elements` `[chunks, entries + n +
+    /// entries]`, the product of the Jacobians and `ε` and `C` at the end, all compact by the problem's structure.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn spread(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        priors: &[D::Real],
+        elements: &mut [D::Real],
+    ) -> Result<Vec<Spread>>;
+
+    /// The trajectory with the states `[B, T, n]`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn load(
+        &self,
+        problem: &Problem<'_, D>,
+        states: ArrayView3<'_, D::Real>,
+    ) -> Result<Self::Trajectory>;
+
+    /// Copies the states of the sequence `batch`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn copy(&self, from: &Self::Trajectory, to: &mut Self::Trajectory, batch: usize) -> Result<()>;
 
     /// Runs pairs of trajectories from different states over the same inputs in a few windows of
     /// the problem, at most `steps` steps, and measures whether and how fast they meet.

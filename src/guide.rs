@@ -8,3 +8,9 @@ pub mod methods {}
 
 #[doc = include_str!("../docs/derivatives.md")]
 pub mod derivatives {}
+
+#[doc = include_str!("../docs/odes-and-daes.md")]
+pub mod odes_and_daes {}
+
+#[doc = include_str!("../docs/trusting-the-answer.md")]
+pub mod trusting_the_answer {}

@@ -26,9 +26,11 @@
 //! * A recurrence of your own: implement [`Dynamics`]. The step is written once, generic over its
 //!   [`Scalar`]; the loop, SIMD lanes and exact Jacobians follow from it.
 //! * Whether its derivatives are right, and every parameter has an effect: [`check`].
+//! * How far a solution can be trusted: [`diagnostics`].
 //! * Gradients: [`Solver::value_and_gradient`], [`Solution::vjp`], [`Solution::jvp`].
 //! * Recurrent cells off the shelf: [`cells`].
 //! * Methods and their settings: [`Solver`]. What was done and at what price: [`Report`].
+//! * Differential equations: [`ode`]. Recurrences with delays: [`dynamics::Delayed`]. Roots of a system: [`root`].
 //! * Linear recurrences and other associative scans by themselves: [`scan`].
 //!
 //! # Features
@@ -49,15 +51,18 @@ pub mod cells;
 pub mod check;
 #[cfg(any(feature = "nalgebra", feature = "faer"))]
 pub mod convert;
-mod dynamics;
+pub mod diagnostics;
+pub mod dynamics;
 mod error;
 mod gradient;
 pub mod graph;
 pub mod guide;
 #[cfg(doctest)]
 mod misuse;
+pub mod ode;
 mod problem;
 mod report;
+pub mod root;
 pub mod scalar;
 pub mod scan;
 mod solution;
@@ -71,7 +76,7 @@ struct Readme;
 pub use backend::Backend;
 #[cfg(feature = "cpu")]
 pub use backends::cpu::Cpu;
-pub use dynamics::{Dynamics, Recurrence, Structure};
+pub use dynamics::{Dynamics, Implicit, Recurrence, Residual, Structure};
 pub use error::{Error, Result};
 pub use gradient::{Cotangents, Tangents};
 pub use problem::Problem;
@@ -79,4 +84,4 @@ pub use report::{Report, SweepRecord};
 pub use scalar::{Constant, Dual, Lanes, Param, Parameter, Real, Scalar};
 pub use scan::{AffineBlocks, AffineDense, AffineDiagonal, AffineScalar, ScanOp};
 pub use solution::{Solution, Termination};
-pub use solver::{Linearization, Method, Progress, Solver, Tolerance};
+pub use solver::{Damping, Linearization, Method, Progress, Solver, Tolerance};

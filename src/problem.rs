@@ -127,6 +127,30 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         )
     }
 
+    /// Sequences whose inputs, `[T_b, m]` each in row-major order, are the problem's own.
+    pub(crate) fn of_owned(
+        dynamics: &'a D,
+        x0: ArrayView2<'_, D::Real>,
+        inputs: Vec<Array2<D::Real>>,
+    ) -> Result<Self> {
+        check_batch(dynamics, x0, inputs.len())?;
+        for sequence in &inputs {
+            check_inputs(dynamics, sequence.shape())?;
+        }
+        let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
+        let steps = inputs.iter().map(|sequence| sequence.nrows()).collect();
+        let inputs =
+            inputs.into_iter().map(|all| Cow::Owned(all.into_raw_vec_and_offset().0)).collect();
+        Self::checked(
+            dynamics,
+            x0.to_owned(),
+            inputs,
+            steps,
+            |b, entry| vec![b, entry / m, entry % m],
+            |entry| vec![entry / n, entry % n],
+        )
+    }
+
     /// One sequence of `steps` steps without inputs (`m` = 0): `x0` `[n]`.
     ///
     /// # Errors

@@ -23,6 +23,10 @@ pub struct Report {
     /// Largest `|x_t − f(x_{t−1})|` over steps and components, in the units of the state, against the arithmetic
     /// that the sweeps ran in; NaN if not finite.
     pub residual: f64,
+    /// Bound on the error against the loop, in the units of the state: [`ErrorBound::total`](crate::diagnostics::ErrorBound::total). Computed
+    /// where it was asked for ([`Solver::error_bound`](crate::Solver::error_bound)) and by ELK; for any solution by
+    /// [`diagnostics::error_bound`](crate::diagnostics::error_bound).
+    pub error_bound: Option<f64>,
     /// Steps evaluated, in units of the steps of the problem: 1 is the loop's work. A step with
     /// derivatives counts as one.
     pub work: f64,
@@ -63,6 +67,9 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "work      {:.3} of the loop's steps", self.work)?;
         writeln!(f, "residual  {:.1e}", self.residual)?;
+        if let Some(bound) = self.error_bound {
+            writeln!(f, "error     {bound:.1e} at most")?;
+        }
         write!(f, "elapsed   {:.3?}", self.elapsed)
     }
 }

@@ -12,6 +12,13 @@ pub enum Termination {
     Converged,
     /// The number of sweeps allowed ran out first.
     SweepLimit,
+    /// No grid within the limits was fine enough for the tolerance asked of [`ode::solve_ivp`](crate::ode::solve_ivp).
+    RefinementLimit,
+    /// No step of ELK's, however small, made the residuals smaller: a minimum that is no solution, or rounding.
+    Stalled,
+    /// ELK's residuals are within the tolerance, but the dynamics make so much of them that the
+    /// trajectory may be another than the loop's ([`error_bound`](crate::diagnostics::error_bound)): chaos. Run the loop.
+    Undetermined,
     /// The observer asked to stop.
     Stopped,
     /// The recurrence itself left the finite numbers. The states are those of the loop.
@@ -29,8 +36,11 @@ impl Termination {
         match self {
             Termination::Converged => 0,
             Termination::NonFinite { .. } => 1,
-            Termination::SweepLimit => 2,
-            Termination::Stopped => 3,
+            Termination::RefinementLimit => 2,
+            Termination::SweepLimit => 3,
+            Termination::Stalled => 4,
+            Termination::Undetermined => 5,
+            Termination::Stopped => 6,
         }
     }
 }

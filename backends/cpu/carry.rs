@@ -2,7 +2,7 @@
 
 use super::group::Group;
 use super::jacobian::{Jacobian, TANGENTS, apply, multiply};
-use crate::dynamics::{Dynamics, Structure};
+use crate::dynamics::{Recurrence, Structure};
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Dual, Isa, Lanes, Real, Scalar};
 use crate::scan::product::product;
@@ -50,15 +50,16 @@ impl<S: Scalar> Kernel for Scale<'_, S> {
 }
 
 /// Derivatives as tangents, [`TANGENTS`] of the `n + 1` columns (the last is the offset) at a time.
-pub(super) struct Tangents<'k, D: Dynamics, I: Isa> {
+pub(super) struct Tangents<'k, D: Recurrence, I: Isa> {
     group: Group<'k, D>,
     first: usize,
     x: Vec<Dual<Vector<D::Real, I>, TANGENTS>>,
     u: Vec<Dual<Vector<D::Real, I>, TANGENTS>>,
     next: Vec<Dual<Vector<D::Real, I>, TANGENTS>>,
+    work: D::Work<Dual<Vector<D::Real, I>, TANGENTS>>,
 }
 
-impl<'k, D: Dynamics, I: Isa> Tangents<'k, D, I> {
+impl<'k, D: Recurrence, I: Isa> Tangents<'k, D, I> {
     /// Columns `first..first + TANGENTS`, at a chunk's start.
     #[inline(always)]
     pub(super) fn new(group: Group<'k, D>, first: usize) -> Self {
@@ -70,7 +71,14 @@ impl<'k, D: Dynamics, I: Isa> Tangents<'k, D, I> {
             x.tangents[tangent] = Lanes::from_f64(1.0);
         }
         let u = vec![zero; dynamics.input_dim()];
-        Self { group, first, x, u, next: vec![zero; n + dynamics.scratch_dim()] }
+        Self {
+            group,
+            first,
+            x,
+            u,
+            next: vec![zero; n + dynamics.scratch_dim()],
+            work: dynamics.work(),
+        }
     }
 
     /// The tangent that is the offset, if it is among these columns.
@@ -80,7 +88,7 @@ impl<'k, D: Dynamics, I: Isa> Tangents<'k, D, I> {
     }
 }
 
-impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Tangents<'_, D, I> {
+impl<D: Recurrence, I: Isa> Carry<D::Real, I> for Tangents<'_, D, I> {
     fn value(&self, i: usize) -> Vector<D::Real, I> {
         self.x[i].value
     }
@@ -100,7 +108,7 @@ impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Tangents<'_, D, I> {
         for (dual, &value) in self.u.iter_mut().zip(u) {
             dual.value = value;
         }
-        self.group.step::<I, _>(&self.x, &self.u, &mut self.next);
+        self.group.step::<I, _>(&self.x, &self.u, &mut self.next, &mut self.work);
         let n = self.x.len();
         self.x.copy_from_slice(&self.next[..n]);
     }
@@ -120,7 +128,7 @@ impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Tangents<'_, D, I> {
 }
 
 /// The derivative as a compact matrix, multiplied by each step's Jacobian.
-pub(super) struct Matrix<'k, D: Dynamics, I: Isa> {
+pub(super) struct Matrix<'k, D: Recurrence, I: Isa> {
     structure: Structure,
     jacobian: Jacobian<'k, D, I>,
     x: Vec<Vector<D::Real, I>>,
@@ -139,7 +147,7 @@ enum Map<R: Real, I: Isa> {
     Dense { maps: Vec<R>, jacobian: Vec<R>, product: Vec<R> },
 }
 
-impl<'k, D: Dynamics, I: Isa> Matrix<'k, D, I> {
+impl<'k, D: Recurrence, I: Isa> Matrix<'k, D, I> {
     /// At a chunk's start. Without `whole`, `structure` keeps less than the Jacobian has.
     #[inline(always)]
     pub(super) fn new(group: Group<'k, D>, structure: Structure, whole: bool) -> Self {
@@ -180,7 +188,7 @@ impl<'k, D: Dynamics, I: Isa> Matrix<'k, D, I> {
     }
 }
 
-impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Matrix<'_, D, I> {
+impl<D: Recurrence, I: Isa> Carry<D::Real, I> for Matrix<'_, D, I> {
     fn value(&self, i: usize) -> Vector<D::Real, I> {
         self.x[i]
     }
@@ -246,15 +254,16 @@ impl<R: Real, I: Isa> Map<R, I> {
 
 /// No derivative, and the offset handed on unchanged. The step is the one with a tangent, which the replay
 /// has compiled.
-pub(super) struct Unchanged<'k, D: Dynamics, I: Isa> {
+pub(super) struct Unchanged<'k, D: Recurrence, I: Isa> {
     group: Group<'k, D>,
     x: Vec<Dual<Vector<D::Real, I>, 1>>,
     u: Vec<Dual<Vector<D::Real, I>, 1>>,
     next: Vec<Dual<Vector<D::Real, I>, 1>>,
+    work: D::Work<Dual<Vector<D::Real, I>, 1>>,
     offset: Vec<Vector<D::Real, I>>,
 }
 
-impl<'k, D: Dynamics, I: Isa> Unchanged<'k, D, I> {
+impl<'k, D: Recurrence, I: Isa> Unchanged<'k, D, I> {
     /// At a chunk's start.
     #[inline(always)]
     pub(super) fn new(group: Group<'k, D>) -> Self {
@@ -264,12 +273,13 @@ impl<'k, D: Dynamics, I: Isa> Unchanged<'k, D, I> {
             x: vec![zero; n],
             u: vec![zero; group.dynamics.input_dim()],
             next: vec![zero; n + group.dynamics.scratch_dim()],
+            work: group.dynamics.work(),
             offset: vec![Lanes::from_f64(0.0); n],
         }
     }
 }
 
-impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Unchanged<'_, D, I> {
+impl<D: Recurrence, I: Isa> Carry<D::Real, I> for Unchanged<'_, D, I> {
     fn value(&self, i: usize) -> Vector<D::Real, I> {
         self.x[i].value
     }
@@ -284,7 +294,7 @@ impl<D: Dynamics, I: Isa> Carry<D::Real, I> for Unchanged<'_, D, I> {
         for (dual, &value) in self.u.iter_mut().zip(u) {
             dual.value = value;
         }
-        self.group.step::<I, _>(&self.x, &self.u, &mut self.next);
+        self.group.step::<I, _>(&self.x, &self.u, &mut self.next, &mut self.work);
         for (x, next) in self.x.iter_mut().zip(&self.next) {
             x.value = next.value;
         }

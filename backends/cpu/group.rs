@@ -2,56 +2,57 @@
 
 use super::{CpuTrajectory, tile};
 use crate::backend::Block;
-use crate::dynamics::Dynamics;
+use crate::dynamics::Recurrence;
 use crate::problem::Problem;
 use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Isa, Lanes, Parameter, Real, Scalar};
+use crate::scalar::{Isa, Lanes, Numeric, Parameter, Real};
 
 /// The recurrence that a kernel runs.
-pub(super) struct Group<'k, D: Dynamics> {
+pub(super) struct Group<'k, D: Recurrence> {
     pub(super) dynamics: &'k D,
     pub(super) params: &'k [D::Real],
 }
 
-impl<D: Dynamics> Clone for Group<'_, D> {
+impl<D: Recurrence> Clone for Group<'_, D> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<D: Dynamics> Copy for Group<'_, D> {}
+impl<D: Recurrence> Copy for Group<'_, D> {}
 
-impl<'k, D: Dynamics> Group<'k, D> {
+impl<'k, D: Recurrence> Group<'k, D> {
     pub(super) fn of(problem: &'k Problem<'_, D>) -> Self {
         Self { dynamics: problem.dynamics(), params: problem.params() }
     }
 }
 
-impl<'k, D: Dynamics> Group<'k, D> {
+impl<'k, D: Recurrence> Group<'k, D> {
     /// One step over `S`, out of line with the instructions of `I`, so that its text is compiled
     /// once for all the kernels that take it.
     #[inline(always)]
-    pub(super) fn step<I: Isa, S>(self, x: &[S], u: &[S], next: &mut [S])
+    pub(super) fn step<I: Isa, S>(self, x: &[S], u: &[S], next: &mut [S], work: &mut D::Work<S>)
     where
-        S: Scalar<Real = D::Real, Coeff = D::Real>,
+        S: Numeric<Real = D::Real>,
     {
-        I::enter(Step { group: self, x, u, next });
+        I::enter(Step { group: self, x, u, next, work });
     }
 }
 
-struct Step<'k, D: Dynamics, S> {
+struct Step<'k, D: Recurrence, S: Numeric<Real = D::Real>> {
     group: Group<'k, D>,
     x: &'k [S],
     u: &'k [S],
     next: &'k mut [S],
+    work: &'k mut D::Work<S>,
 }
 
-impl<D: Dynamics, S: Scalar<Real = D::Real, Coeff = D::Real>> Kernel for Step<'_, D, S> {
+impl<D: Recurrence, S: Numeric<Real = D::Real>> Kernel for Step<'_, D, S> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self) {
         let params = Parameter::from_slice(self.group.params);
-        self.group.dynamics.step(params, self.x, self.u, self.next);
+        self.group.dynamics.advance(params, self.x, self.u, self.next, self.work);
     }
 }
 
@@ -115,13 +116,14 @@ impl<R: Real> Lane<'_, R> {
 
 /// A lane for each of `blocks`, which are in the order of sequences and time, with the states before them in
 /// `starts` `[blocks, n]`.
-pub(super) fn lanes<'g, D: Dynamics>(
+pub(super) fn lanes<'g, D: Recurrence>(
     problem: &'g Problem<'_, D>,
     trajectory: &'g mut CpuTrajectory<D::Real>,
     blocks: &[Block],
     starts: &'g [D::Real],
 ) -> Vec<Lane<'g, D::Real>> {
-    let (n, m) = (Dynamics::state_dim(problem.dynamics()), Dynamics::input_dim(problem.dynamics()));
+    let (n, m) =
+        (Recurrence::state_dim(problem.dynamics()), Recurrence::input_dim(problem.dynamics()));
     let stride = trajectory.max_steps * n;
     let mut rest = trajectory.states.as_mut_slice();
     let mut passed = 0;

@@ -1,15 +1,15 @@
 //! A step with its Jacobian in compact form, hand-written or by dual numbers.
 
 use super::group::Group;
-use crate::dynamics::{Dynamics, Structure};
+use crate::dynamics::{Recurrence, Structure};
 use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Dual, Isa, Lanes, Parameter, Real, Scalar};
+use crate::scalar::{Dual, Isa, Lanes, Numeric, Parameter, Real, Scalar};
 
 /// Partials at a time: more would spill registers.
 pub(super) const TANGENTS: usize = 4;
 
 /// Evaluates `f` and the entries of `∂f/∂x` that a structure keeps.
-pub(super) struct Jacobian<'k, D: Dynamics, I: Isa> {
+pub(super) struct Jacobian<'k, D: Recurrence, I: Isa> {
     group: Group<'k, D>,
     /// What is kept.
     structure: Structure,
@@ -18,9 +18,10 @@ pub(super) struct Jacobian<'k, D: Dynamics, I: Isa> {
     x: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
     u: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
     next: Vec<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
+    work: D::Work<Dual<Lanes<D::Real, I, 1>, TANGENTS>>,
 }
 
-impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
+impl<'k, D: Recurrence, I: Isa> Jacobian<'k, D, I> {
     #[inline(always)]
     pub(super) fn new(group: Group<'k, D>, structure: Structure, whole: bool) -> Self {
         let zero = Dual::from_f64(0.0);
@@ -33,6 +34,7 @@ impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
             x: vec![zero; n],
             u: vec![zero; dynamics.input_dim()],
             next: vec![zero; n + dynamics.scratch_dim()],
+            work: dynamics.work(),
         }
     }
 
@@ -47,7 +49,8 @@ impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
     ) {
         let group = self.group;
         // A matrix written by hand has the structure that was declared, which may be less than was found.
-        let written = if !self.approximate && self.structure == group.dynamics.structure() {
+        let written = if !self.approximate && self.structure == group.dynamics.declared_structure()
+        {
             I::enter(Written::<_, _, false> { group, x, u, next, entries })
         } else if self.structure == Structure::Diagonal {
             I::enter(Written::<_, _, true> { group, x, u, next, entries })
@@ -71,7 +74,7 @@ impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
                     dual.tangents[colour - first] = Lanes::from_f64(1.0);
                 }
             }
-            self.group.step::<I, _>(&self.x, &self.u, &mut self.next);
+            self.group.step::<I, _>(&self.x, &self.u, &mut self.next, &mut self.work);
             for i in 0..n {
                 next[i] = self.next[i].value;
                 let last = colours.min(first + TANGENTS);
@@ -91,7 +94,7 @@ impl<'k, D: Dynamics, I: Isa> Jacobian<'k, D, I> {
 }
 
 /// The hand-written Jacobian, or its diagonal; whether there is one.
-struct Written<'k, D: Dynamics, S, const DIAGONAL: bool> {
+struct Written<'k, D: Recurrence, S, const DIAGONAL: bool> {
     group: Group<'k, D>,
     x: &'k [S],
     u: &'k [S],
@@ -99,9 +102,9 @@ struct Written<'k, D: Dynamics, S, const DIAGONAL: bool> {
     entries: &'k mut [S],
 }
 
-impl<D: Dynamics, S, const DIAGONAL: bool> Kernel for Written<'_, D, S, DIAGONAL>
+impl<D: Recurrence, S, const DIAGONAL: bool> Kernel for Written<'_, D, S, DIAGONAL>
 where
-    S: Scalar<Real = D::Real, Coeff = D::Real>,
+    S: Numeric<Real = D::Real>,
 {
     type Output = bool;
 

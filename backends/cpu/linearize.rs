@@ -5,7 +5,7 @@ use super::group::{Group, Lane};
 use super::jacobian::TANGENTS;
 use super::tile;
 use crate::backend::{LinearizeSettings, Linearized};
-use crate::dynamics::{Dynamics, Structure};
+use crate::dynamics::{Recurrence, Structure};
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Isa, Lanes, Real, Scalar};
 use crate::solver::Tolerance;
@@ -36,7 +36,7 @@ impl Derivative {
 }
 
 /// Linearises one group of chunks.
-pub(super) struct Linearize<'k, 'g, D: Dynamics> {
+pub(super) struct Linearize<'k, 'g, D: Recurrence> {
     pub(super) group: Group<'k, D>,
     pub(super) lanes: &'k mut [Lane<'g, D::Real>],
     pub(super) settings: LinearizeSettings,
@@ -48,7 +48,7 @@ pub(super) struct Linearize<'k, 'g, D: Dynamics> {
     pub(super) results: &'k mut [Linearized],
 }
 
-impl<D: Dynamics> Kernel for Linearize<'_, '_, D> {
+impl<D: Recurrence> Kernel for Linearize<'_, '_, D> {
     type Output = ();
 
     #[inline(always)]
@@ -191,7 +191,7 @@ impl<R: Real, I: Isa> Kernel for Walk<'_, '_, R, I> {
 }
 
 /// Residuals at borders, lane-wise.
-struct Check<R: Real, I: Isa> {
+pub(super) struct Check<R: Real, I: Isa> {
     atol: R,
     rtol: R,
     /// Largest residual so far; a NaN in `tainted` where one was not finite.
@@ -205,7 +205,7 @@ struct Check<R: Real, I: Isa> {
 
 impl<R: Real, I: Isa> Check<R, I> {
     #[inline(always)]
-    fn new(settings: &LinearizeSettings) -> Self {
+    pub(super) fn new(settings: &LinearizeSettings) -> Self {
         let zero = Lanes::from_f64(0.0);
         Self {
             atol: R::from_f64(settings.tolerance.atol),
@@ -218,12 +218,12 @@ impl<R: Real, I: Isa> Check<R, I> {
     }
 
     #[inline(always)]
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.now = [Lanes::from_f64(0.0); 3];
     }
 
     #[inline(always)]
-    fn compare(&mut self, new: Vector<R, I>, old: Vector<R, I>, size: Vector<R, I>) {
+    pub(super) fn compare(&mut self, new: Vector<R, I>, old: Vector<R, I>, size: Vector<R, I>) {
         let [largest, tainted, beyond] = &mut self.now;
         let zero = Lanes::from_f64(0.0);
         let difference = (new - old).abs();
@@ -240,7 +240,7 @@ impl<R: Real, I: Isa> Check<R, I> {
 
     /// Takes the border at hand into account for every lane.
     #[inline(always)]
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         let [largest, tainted, beyond] = self.now;
         self.largest = self.largest.max(largest);
         self.tainted += tainted;
@@ -249,7 +249,7 @@ impl<R: Real, I: Isa> Check<R, I> {
 
     /// What the borders of `lane` came to, with the one at hand or without.
     #[inline(always)]
-    fn result(&self, lane: usize, with_this: bool) -> Linearized {
+    pub(super) fn result(&self, lane: usize, with_this: bool) -> Linearized {
         let mut largest = self.largest.lane(lane).to_f64() + self.tainted.lane(lane).to_f64();
         let mut beyond = self.beyond.lane(lane).to_f64();
         if with_this {

@@ -8,6 +8,7 @@ mod carry;
 pub(crate) mod derivative;
 mod group;
 mod jacobian;
+mod kalman;
 mod linearize;
 mod memory;
 mod probe;
@@ -16,19 +17,23 @@ mod roll;
 mod scan;
 mod tile;
 
-use crate::backend::{Backend, Block, Cost, LinearizeSettings, Linearized, Probe, Rolled, Sweep};
-use crate::dynamics::{Dynamics, Structure};
+use crate::backend::{
+    Backend, Block, Cost, Filtered, LinearizeSettings, Linearized, Probe, Rolled, Spread, Sweep,
+};
+use crate::dynamics::recurrence::Counted;
+use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, first_non_finite};
-use crate::scalar::count::{ARITHMETIC, Count, Operations, operations};
+use crate::scalar::count::{ARITHMETIC, Operations};
 use crate::scalar::dispatch::{Kernel, dispatch};
 use crate::scalar::{InstructionSet, Parameter, Real, Scalar};
-use crate::scan::ScanOp;
+use crate::scan::{KalmanFilter, ScanOp};
 use crate::solver::blocks::partition;
 use crate::solver::{Linearization, Tolerance};
 use group::{Group, lanes};
+use kalman::{Filter, Follow, Smooth};
 use linearize::{Derivative, Linearize};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 use replay::Replay;
 use roll::{InOrder, Roll};
@@ -177,7 +182,7 @@ impl Cpu {
         bytes / size_of::<R>()
     }
 
-    fn derivative<D: Dynamics>(
+    fn derivative<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,
         linearization: Linearization,
@@ -191,6 +196,20 @@ impl Cpu {
                 Structure::Dense if problem.state_dim() < LARGE => Derivative::Tangents,
                 structure => Derivative::Whole(structure),
             },
+        }
+    }
+}
+
+impl Cpu {
+    /// The structure that a linear part keeps of the Jacobian, and whether that is all of it.
+    fn kept<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        linearization: Linearization,
+    ) -> (Structure, bool) {
+        match linearization {
+            Linearization::Full => (problem.structure(), true),
+            _ => (Structure::Diagonal, problem.structure() == Structure::Diagonal),
         }
     }
 }
@@ -221,7 +240,7 @@ impl<R> CpuTrajectory<R> {
     }
 }
 
-impl<D: Dynamics> Sweep<D> for Cpu {
+impl<D: Recurrence> Sweep<D> for Cpu {
     type Trajectory = CpuTrajectory<D::Real>;
 
     fn width(&self) -> usize {
@@ -234,12 +253,9 @@ impl<D: Dynamics> Sweep<D> for Cpu {
 
     fn cost(&self, problem: &Problem<'_, D>) -> Cost {
         let (dynamics, params) = (problem.dynamics(), Parameter::from_slice(problem.params()));
-        let (n, m) = (Dynamics::state_dim(dynamics), Dynamics::input_dim(dynamics));
-        let zero = Count::<D::Real>::at(0);
-        let mut next = vec![zero; n + dynamics.scratch_dim()];
-        let Operations { vector, single } =
-            operations(|| dynamics.step(params, &vec![zero; n], &vec![zero; m], &mut next));
-        let chain = f64::from(next[..n].iter().map(|x| x.ready).max().unwrap_or(0));
+        let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
+        let Counted { operations: Operations { vector, single }, chain } = dynamics.count(params);
+        let chain = f64::from(chain);
         // Cycles, calibrated on Zen 4: instructions a cycle, of 512 bits or fewer; loads and stores
         // with their share of the transposition; what each tile of a pilot costs besides.
         let rate = if self.instruction_set == InstructionSet::Avx512 { 1.0 } else { 2.0 };
@@ -416,6 +432,136 @@ impl<D: Dynamics> Sweep<D> for Cpu {
         let mut lanes = lanes(problem, trajectory, chunks, &old);
         let jobs = lanes.chunks_mut(width).zip(starts.chunks(width * n)).collect();
         self.run(jobs, |(lanes, starts)| Replay { group, lanes, settings: *settings, starts });
+        Ok(())
+    }
+
+    fn filter(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        lambdas: &[f64],
+        elements: &mut [D::Real],
+    ) -> Result<Vec<Filtered>> {
+        let group = Group::of(problem);
+        let n = trajectory.n;
+        let (structure, whole) = self.kept(problem, settings.linearization);
+        let operator = KalmanFilter::of(structure, n);
+        let width = self.vector_width::<D::Real>();
+        let mut results = vec![Filtered::default(); chunks.len()];
+        let mut starts = vec![D::Real::default(); chunks.len() * n];
+        self.read_starts(problem, trajectory, chunks, &mut starts)?;
+        let mut lanes = lanes(problem, trajectory, chunks, &starts);
+        let jobs = lanes
+            .chunks_mut(width)
+            .zip(results.chunks_mut(width))
+            .zip(lambdas.chunks(width))
+            .zip(elements.chunks_mut(width * operator.width()))
+            .collect();
+        self.run(jobs, |(((lanes, results), lambdas), elements)| Filter {
+            group,
+            lanes,
+            settings: *settings,
+            structure,
+            whole,
+            lambdas,
+            elements,
+            results,
+        });
+        drop(lanes);
+        Ok(results)
+    }
+
+    fn smooth(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        lambdas: &[f64],
+        priors: &[D::Real],
+        ends: &[D::Real],
+        moved: &mut Self::Trajectory,
+    ) -> Result<()> {
+        let group = Group::of(problem);
+        let n = trajectory.n;
+        let (structure, whole) = self.kept(problem, settings.linearization);
+        let width = self.vector_width::<D::Real>();
+        let mut starts = vec![D::Real::default(); chunks.len() * n];
+        self.read_starts(problem, trajectory, chunks, &mut starts)?;
+        let mut moved = lanes(problem, moved, chunks, &starts);
+        let mut lanes = lanes(problem, trajectory, chunks, &starts);
+        let jobs = lanes
+            .chunks_mut(width)
+            .zip(moved.chunks_mut(width))
+            .zip(lambdas.chunks(width))
+            .zip(priors.chunks(width * (n + structure.entries(n))))
+            .zip(ends.chunks(width * n))
+            .collect();
+        self.run(jobs, |((((lanes, moved), lambdas), priors), ends)| Smooth {
+            group,
+            lanes,
+            settings: *settings,
+            structure,
+            whole,
+            lambdas,
+            priors,
+            ends,
+            moved,
+        });
+        Ok(())
+    }
+
+    fn spread(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        priors: &[D::Real],
+        elements: &mut [D::Real],
+    ) -> Result<Vec<Spread>> {
+        let group = Group::of(problem);
+        let n = trajectory.n;
+        let structure = problem.structure();
+        let entries = structure.entries(n);
+        let width = self.vector_width::<D::Real>();
+        let mut results = vec![Spread::default(); chunks.len()];
+        let mut starts = vec![D::Real::default(); chunks.len() * n];
+        self.read_starts(problem, trajectory, chunks, &mut starts)?;
+        let mut lanes = lanes(problem, trajectory, chunks, &starts);
+        let jobs = lanes
+            .chunks_mut(width)
+            .zip(results.chunks_mut(width))
+            .zip(priors.chunks(width * (n + entries)))
+            .zip(elements.chunks_mut(width * (n + 2 * entries)))
+            .collect();
+        self.run(jobs, |(((lanes, results), priors), elements)| Follow {
+            group,
+            lanes,
+            structure,
+            priors,
+            elements,
+            results,
+        });
+        drop(lanes);
+        Ok(results)
+    }
+
+    fn load(
+        &self,
+        problem: &Problem<'_, D>,
+        states: ArrayView3<'_, D::Real>,
+    ) -> Result<Self::Trajectory> {
+        let (batch, max_steps, n) =
+            (problem.batch_size(), problem.max_steps(), problem.state_dim());
+        Ok(CpuTrajectory { states: states.iter().copied().collect(), batch, max_steps, n })
+    }
+
+    fn copy(&self, from: &Self::Trajectory, to: &mut Self::Trajectory, batch: usize) -> Result<()> {
+        let len = from.max_steps * from.n;
+        let states = batch * len..(batch + 1) * len;
+        to.states[states.clone()].copy_from_slice(&from.states[states]);
         Ok(())
     }
 

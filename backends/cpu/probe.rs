@@ -4,7 +4,7 @@ use super::group::{Group, Lane};
 use super::roll::Roll;
 use super::tile;
 use crate::backend::{Probe, Rolled};
-use crate::dynamics::Dynamics;
+use crate::dynamics::Recurrence;
 use crate::problem::Problem;
 use crate::scalar::dispatch::dispatch;
 use crate::scalar::{InstructionSet, Real, Scalar};
@@ -27,7 +27,7 @@ struct Window {
 }
 
 /// Pairs of trajectories in windows over the problem, one tile of steps at a time.
-struct Pilot<'k, 'a, D: Dynamics> {
+struct Pilot<'k, 'a, D: Recurrence> {
     problem: &'k Problem<'a, D>,
     set: InstructionSet,
     windows: Vec<Window>,
@@ -38,7 +38,7 @@ struct Pilot<'k, 'a, D: Dynamics> {
 }
 
 /// Runs `lanes / 2` pairs for at most `steps` steps, until all have met, or clearly will not.
-pub(super) fn probe<D: Dynamics>(
+pub(super) fn probe<D: Recurrence>(
     problem: &Problem<'_, D>,
     set: InstructionSet,
     lanes: usize,
@@ -50,7 +50,7 @@ pub(super) fn probe<D: Dynamics>(
     if windows.is_empty() {
         return Probe { growth: f64::NAN, ..Probe::default() };
     }
-    let n = Dynamics::state_dim(problem.dynamics());
+    let n = Recurrence::state_dim(problem.dynamics());
     let zero = D::Real::default();
     let mut pilot = Pilot {
         problem,
@@ -91,7 +91,7 @@ pub(super) fn probe<D: Dynamics>(
 }
 
 /// Windows of `steps` steps with `AHEAD` before them, evenly over the steps of all sequences.
-fn windows<D: Dynamics>(problem: &Problem<'_, D>, count: usize, steps: usize) -> Vec<Window> {
+fn windows<D: Recurrence>(problem: &Problem<'_, D>, count: usize, steps: usize) -> Vec<Window> {
     let room: Vec<usize> = (0..problem.batch_size())
         .map(|b| (problem.steps(b) + 1).saturating_sub(AHEAD + steps))
         .collect();
@@ -110,9 +110,9 @@ fn windows<D: Dynamics>(problem: &Problem<'_, D>, count: usize, steps: usize) ->
         .collect()
 }
 
-impl<D: Dynamics> Pilot<'_, '_, D> {
+impl<D: Recurrence> Pilot<'_, '_, D> {
     fn n(&self) -> usize {
-        Dynamics::state_dim(self.problem.dynamics())
+        Recurrence::state_dim(self.problem.dynamics())
     }
 
     /// Sets one trajectory of each pair to the initial state.
@@ -162,7 +162,7 @@ impl<D: Dynamics> Pilot<'_, '_, D> {
     /// before they begin).
     fn advance(&mut self, from: usize, steps: usize) {
         let n = self.n();
-        let m = Dynamics::input_dim(self.problem.dynamics());
+        let m = Recurrence::input_dim(self.problem.dynamics());
         let mut lanes: Vec<Lane<'_, D::Real>> = self
             .states
             .chunks_exact(n)

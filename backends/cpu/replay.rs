@@ -5,13 +5,13 @@ use super::group::{Group, Lane};
 use super::jacobian::{Jacobian, apply};
 use super::tile;
 use crate::backend::LinearizeSettings;
-use crate::dynamics::{Dynamics, Structure};
+use crate::dynamics::{Recurrence, Structure};
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Dual, Isa, Lanes, Real, Scalar};
 use crate::solver::Linearization;
 
 /// Replays one group of chunks, whose lanes start from the states before the update.
-pub(super) struct Replay<'k, 'g, D: Dynamics> {
+pub(super) struct Replay<'k, 'g, D: Recurrence> {
     pub(super) group: Group<'k, D>,
     pub(super) lanes: &'k mut [Lane<'g, D::Real>],
     pub(super) settings: LinearizeSettings,
@@ -19,7 +19,7 @@ pub(super) struct Replay<'k, 'g, D: Dynamics> {
     pub(super) starts: &'k [D::Real],
 }
 
-impl<D: Dynamics> Kernel for Replay<'_, '_, D> {
+impl<D: Recurrence> Kernel for Replay<'_, '_, D> {
     type Output = ();
 
     #[inline(always)]
@@ -55,16 +55,17 @@ trait Advance<R: Real, I: Isa> {
 }
 
 /// One tangent: the exact Jacobian times the change.
-struct Tangent<'k, D: Dynamics, I: Isa> {
+struct Tangent<'k, D: Recurrence, I: Isa> {
     group: Group<'k, D>,
     /// Takes the value on but leaves the change as it is.
     change_stays: bool,
     x: Vec<Dual<Vector<D::Real, I>, 1>>,
     u: Vec<Dual<Vector<D::Real, I>, 1>>,
     next: Vec<Dual<Vector<D::Real, I>, 1>>,
+    work: D::Work<Dual<Vector<D::Real, I>, 1>>,
 }
 
-impl<'k, D: Dynamics, I: Isa> Tangent<'k, D, I> {
+impl<'k, D: Recurrence, I: Isa> Tangent<'k, D, I> {
     #[inline(always)]
     fn new(group: Group<'k, D>, change_stays: bool) -> Self {
         let (n, zero) = (group.dynamics.state_dim(), Dual::from_f64(0.0));
@@ -74,11 +75,12 @@ impl<'k, D: Dynamics, I: Isa> Tangent<'k, D, I> {
             x: vec![zero; n],
             u: vec![zero; group.dynamics.input_dim()],
             next: vec![zero; n + group.dynamics.scratch_dim()],
+            work: group.dynamics.work(),
         }
     }
 }
 
-impl<D: Dynamics, I: Isa> Advance<D::Real, I> for Tangent<'_, D, I> {
+impl<D: Recurrence, I: Isa> Advance<D::Real, I> for Tangent<'_, D, I> {
     fn advance(
         &mut self,
         state: &mut [Vector<D::Real, I>],
@@ -91,7 +93,7 @@ impl<D: Dynamics, I: Isa> Advance<D::Real, I> for Tangent<'_, D, I> {
         for (dual, &value) in self.u.iter_mut().zip(u) {
             dual.value = value;
         }
-        self.group.step::<I, _>(&self.x, &self.u, &mut self.next);
+        self.group.step::<I, _>(&self.x, &self.u, &mut self.next, &mut self.work);
         for (i, next) in self.next[..state.len()].iter().enumerate() {
             state[i] = next.value;
             if !self.change_stays {
@@ -102,14 +104,14 @@ impl<D: Dynamics, I: Isa> Advance<D::Real, I> for Tangent<'_, D, I> {
 }
 
 /// The diagonal of the Jacobian times the change.
-struct Diagonal<'k, D: Dynamics, I: Isa> {
+struct Diagonal<'k, D: Recurrence, I: Isa> {
     jacobian: Jacobian<'k, D, I>,
     next: Vec<Vector<D::Real, I>>,
     entries: Vec<Vector<D::Real, I>>,
     changed: Vec<Vector<D::Real, I>>,
 }
 
-impl<'k, D: Dynamics, I: Isa> Diagonal<'k, D, I> {
+impl<'k, D: Recurrence, I: Isa> Diagonal<'k, D, I> {
     #[inline(always)]
     fn new(group: Group<'k, D>) -> Self {
         let (n, zero) = (group.dynamics.state_dim(), Lanes::from_f64(0.0));
@@ -117,7 +119,7 @@ impl<'k, D: Dynamics, I: Isa> Diagonal<'k, D, I> {
             jacobian: Jacobian::new(
                 group,
                 Structure::Diagonal,
-                group.dynamics.structure() == Structure::Diagonal,
+                group.dynamics.declared_structure() == Structure::Diagonal,
             ),
             next: vec![zero; n + group.dynamics.scratch_dim()],
             entries: vec![zero; n],
@@ -126,7 +128,7 @@ impl<'k, D: Dynamics, I: Isa> Diagonal<'k, D, I> {
     }
 }
 
-impl<D: Dynamics, I: Isa> Advance<D::Real, I> for Diagonal<'_, D, I> {
+impl<D: Recurrence, I: Isa> Advance<D::Real, I> for Diagonal<'_, D, I> {
     fn advance(
         &mut self,
         state: &mut [Vector<D::Real, I>],

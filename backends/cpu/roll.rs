@@ -3,30 +3,31 @@
 use super::group::{Group, Lane};
 use super::tile;
 use crate::backend::Rolled;
-use crate::dynamics::Dynamics;
+use crate::dynamics::Recurrence;
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::vector::prefetch;
 use crate::scalar::{Isa, Lanes, Parameter, Real, Scalar};
 use crate::solver::{Tolerance, distance};
 
 /// Rolls one group of blocks from their starts and stores their states.
-pub(super) struct Roll<'k, 'g, D: Dynamics> {
+pub(super) struct Roll<'k, 'g, D: Recurrence> {
     pub(super) group: Group<'k, D>,
     pub(super) lanes: &'k mut [Lane<'g, D::Real>],
     pub(super) merge: Option<Tolerance>,
     pub(super) rolled: &'k mut [Rolled],
 }
 
-impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
+impl<D: Recurrence> Kernel for Roll<'_, '_, D> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        type L<D, I> = Lanes<<D as Dynamics>::Real, I, 2>;
+        type L<D, I> = Lanes<<D as Recurrence>::Real, I, 2>;
         let Group { dynamics, params } = self.group;
         let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
         let params = Parameter::from_slice(params);
         let zero = L::<D, I>::from_f64(0.0);
+        let mut work = dynamics.work();
         let mut inputs = vec![zero; tile::STEPS * m];
         // The state before the tile, the states of its steps, the last step's scratch.
         let mut states = vec![zero; (tile::STEPS + 1) * n + dynamics.scratch_dim()];
@@ -48,7 +49,8 @@ impl<D: Dynamics> Kernel for Roll<'_, '_, D> {
             }
             for k in 0..steps {
                 let (before, after) = states.split_at_mut((k + 1) * n);
-                dynamics.step(params, &before[k * n..], &inputs[k * m..(k + 1) * m], after);
+                let u = &inputs[k * m..(k + 1) * m];
+                dynamics.advance(params, &before[k * n..], u, after, &mut work);
             }
             if self.merge.is_some() {
                 sizes.fill(zero);
@@ -114,12 +116,12 @@ fn met<R: Real, I: Isa, const K: usize>(
 }
 
 /// Runs one block as the loop would.
-pub(super) struct InOrder<'k, 'g, D: Dynamics> {
+pub(super) struct InOrder<'k, 'g, D: Recurrence> {
     pub(super) group: Group<'k, D>,
     pub(super) lane: Lane<'g, D::Real>,
 }
 
-impl<D: Dynamics> Kernel for InOrder<'_, '_, D> {
+impl<D: Recurrence> Kernel for InOrder<'_, '_, D> {
     type Output = ();
 
     #[inline(always)]

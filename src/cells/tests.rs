@@ -1,7 +1,8 @@
 //! Each cell's way through one sequence, with each instruction set, against its step.
 
 use super::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
-use crate::dynamics::{Dynamics, step_in_order};
+use crate::dynamics::Dynamics;
+use crate::dynamics::recurrence::step_in_order;
 use crate::scalar::dispatch::{Kernel, One, dispatch};
 use crate::scalar::{InstructionSet, Isa, Real, Scalar};
 

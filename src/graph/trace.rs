@@ -12,7 +12,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Setting`] for a step that does not do the same twice, that leaves an entry of `next` unwritten, or that
     /// reads one before it has written it.
-    pub fn trace<D: Dynamics>(dynamics: &D) -> Result<Self> {
+    pub fn trace<D: Dynamics + ?Sized>(dynamics: &D) -> Result<Self> {
         let first = once(dynamics)?;
         if once(dynamics)? == first {
             Ok(first)
@@ -30,7 +30,7 @@ fn fault(got: &str) -> Error {
     )
 }
 
-fn once<D: Dynamics>(dynamics: &D) -> Result<Graph> {
+fn once<D: Dynamics + ?Sized>(dynamics: &D) -> Result<Graph> {
     let leaves = Leaves {
         state: dynamics.state_dim(),
         input: dynamics.input_dim(),

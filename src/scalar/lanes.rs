@@ -3,7 +3,7 @@
 use super::ops::assign_and_sum;
 use super::sealed::Sealed;
 use super::vector::{Vector, transpose};
-use super::{Isa, Parameter, Real, Scalar, math};
+use super::{Isa, Numeric, Parameter, Real, Scalar, math};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `K` SIMD vectors of `R`, every lane of which is another block of time (or another
@@ -169,6 +169,32 @@ macro_rules! functions_of_two {
             map!(self, other, math::$name)
         }
     )*};
+}
+
+impl<R: Real, I: Isa, const K: usize> Numeric for Lanes<R, I, K> {
+    type Plain = Self;
+    const LANES: usize = Self::LANES;
+    const TANGENTS: usize = 0;
+    #[inline(always)]
+    fn plain(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn lift(x: Self) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn scaled(self, factor: Self) -> Self {
+        self * factor
+    }
+    #[inline(always)]
+    fn get(self, lane: usize) -> R {
+        self.lane(lane)
+    }
+    #[inline(always)]
+    fn put(&mut self, lane: usize, x: R) {
+        self.set_lane(lane, x);
+    }
 }
 
 impl<R: Real, I: Isa, const K: usize> Scalar for Lanes<R, I, K> {

@@ -163,6 +163,27 @@ pub trait Scalar:
     fn min(self, other: Self) -> Self;
 }
 
+/// A scalar that holds numbers, with tangents or without: reals, lanes of them, and duals over either.
+#[doc(hidden)]
+pub trait Numeric: Scalar<Coeff = <Self as Scalar>::Real> {
+    /// The numbers without tangents.
+    type Plain: Numeric<Real = Self::Real, Plain = Self::Plain>;
+    /// How many numbers one value holds.
+    const LANES: usize;
+    /// How many tangents each has.
+    const TANGENTS: usize;
+    /// The value without tangents.
+    fn plain(self) -> Self::Plain;
+    /// A value whose tangents are 0.
+    fn lift(x: Self::Plain) -> Self;
+    /// The product with a number that has no tangents.
+    fn scaled(self, factor: Self::Plain) -> Self;
+    /// The number in the lane `lane`, without tangents.
+    fn get(self, lane: usize) -> Self::Real;
+    /// Sets the number in the lane `lane`; tangents stay.
+    fn put(&mut self, lane: usize, x: Self::Real);
+}
+
 /// `f32` or `f64`: the precision of a recurrence. Sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Real`",

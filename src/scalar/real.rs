@@ -1,7 +1,7 @@
 //! `f32` and `f64` as scalars: the standard library's functions, and what it lacks.
 
 use super::sealed::Sealed;
-use super::{Isa, Parameter, Real, Scalar};
+use super::{Isa, Numeric, Parameter, Real, Scalar};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Sub, SubAssign};
 
 macro_rules! parameter_operator {
@@ -63,6 +63,32 @@ macro_rules! real {
             #[inline(always)]
             fn same_bits(self, other: $real) -> bool {
                 self.to_bits() == other.to_bits()
+            }
+        }
+
+        impl Numeric for $real {
+            type Plain = $real;
+            const LANES: usize = 1;
+            const TANGENTS: usize = 0;
+            #[inline(always)]
+            fn plain(self) -> $real {
+                self
+            }
+            #[inline(always)]
+            fn lift(x: $real) -> $real {
+                x
+            }
+            #[inline(always)]
+            fn scaled(self, factor: $real) -> $real {
+                self * factor
+            }
+            #[inline(always)]
+            fn get(self, _: usize) -> $real {
+                self
+            }
+            #[inline(always)]
+            fn put(&mut self, _: usize, x: $real) {
+                *self = x;
             }
         }
 

@@ -20,6 +20,7 @@
 //! | [`AffineDiagonal`] | diagonal `a`, `b` | `2n` | `3n` |
 //! | [`AffineScalar`] | `a`, `b` | `n + 1` | `2n + 1` |
 //! | [`RangeSafe`] of these | that, then exponents of the rows of `A` and of `b` | `+ 2n` (scalar: `+ n + 1`) | `+ O(entries)` |
+//! | [`KalmanFilter`] | `A`, `b`, `C`, `η`, `J` | `3nk + 2n` | `16nk²` |
 //!
 //! Any operator of one's own is a [`ScanOp`]. The scan is the backend's, for example
 //! [`Cpu::scan`](crate::Cpu::scan) and [`Cpu::scan_reverse`](crate::Cpu::scan_reverse).
@@ -47,6 +48,7 @@ mod componentwise;
 mod dense;
 mod diagonal;
 mod exponent;
+pub(crate) mod kalman;
 mod opposite;
 pub(crate) mod product;
 mod range_safe;
@@ -56,6 +58,7 @@ pub use affine::Affine;
 pub use blocks::AffineBlocks;
 pub use dense::AffineDense;
 pub use diagonal::AffineDiagonal;
+pub use kalman::KalmanFilter;
 pub use opposite::Opposite;
 pub use range_safe::RangeSafe;
 pub use scalar::AffineScalar;

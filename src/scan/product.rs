@@ -8,6 +8,10 @@ pub trait Product: Sized {
     #[cfg(any(feature = "cpu", feature = "faer"))]
     #[doc(hidden)]
     fn faer_product(n: usize, left: &[Self], right: &[Self], out: &mut [Self]);
+    /// Solves `matrix · x = right` by faer, `matrix` `[n, n]` and `right` `[n, columns]` row-major; `right` becomes `x`.
+    #[cfg(any(feature = "cpu", feature = "faer"))]
+    #[doc(hidden)]
+    fn faer_solve(n: usize, columns: usize, matrix: &[Self], right: &mut [Self]);
 }
 
 macro_rules! product {
@@ -24,6 +28,13 @@ macro_rules! product {
                     1.0,
                     Par::Seq,
                 );
+            }
+            #[cfg(any(feature = "cpu", feature = "faer"))]
+            fn faer_solve(n: usize, columns: usize, matrix: &[$real], right: &mut [$real]) {
+                use faer::linalg::solvers::Solve;
+                use faer::{MatMut, MatRef};
+                let factored = MatRef::from_row_major_slice(matrix, n, n).partial_piv_lu();
+                factored.solve_in_place(MatMut::from_row_major_slice_mut(right, n, columns));
             }
         }
     };

@@ -1,7 +1,9 @@
 //! The automatic choice.
 
+use super::coarse::Coarse;
+use super::newton::{Ending, Outcome};
 use super::run::Run;
-use super::{Linearization, Method, blocks, jacobi, newton};
+use super::{Linearization, Method, blocks, coarse, elk, jacobi, newton};
 use crate::backend::Sweep;
 use crate::dynamics::Recurrence;
 use crate::error::Result;
@@ -21,6 +23,10 @@ const SHORTEST_PILOT: usize = 32;
 const LONGEST_PILOT: usize = 4096;
 /// Newton is tried where it is expected to cost no more than this share of the loop: it may fail.
 const NEWTON_SHARE: f64 = 0.5;
+/// Cost of a tangent, in steps without one.
+const TANGENT: f64 = 1.5;
+/// ELK's first λ.
+const LAMBDA: f64 = 1.0;
 
 /// Chooses by the shape of the problem, the cost of a step and a pilot.
 pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> Result<()> {
@@ -28,7 +34,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     let (total, width) = (problem.total_steps(), run.backend.width());
     if let Some(block) = run.settings.block {
         "block length given".clone_into(&mut run.reason);
-        return jacobi::solve(run, block, true);
+        return jacobi::solve(run, block, None, true);
     }
     if total < SHORT {
         return in_order(run, format!("{total} steps are too few to share out"));
@@ -40,6 +46,9 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     let gain = cost.in_order / cost.in_blocks;
     if gain <= 1.0 {
         return in_order(run, format!("blocks would cost {:.1} times the loop", 1.0 / gain));
+    }
+    if by_shooting(run, gain, cost.in_order)? {
+        return Ok(());
     }
     let affordable = PILOT_SHARE * total as f64 * cost.in_order / cost.pilot;
     if affordable < SHORTEST_PILOT as f64 {
@@ -56,12 +65,12 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
         let work = 1.0 + memory as f64 / block as f64;
         if memory <= longest_block && work < gain {
             run.reason = format!("trajectories meet within {memory} steps");
-            return jacobi::solve(run, block, true);
+            return jacobi::solve(run, block, None, true);
         }
     }
     if newton_pays(run, probe.growth, longest_block, gain) {
         run.reason = format!("small differences change by {:.4} a step", probe.growth);
-        return newton::solve(run, Linearization::Full, None, true);
+        return by_newton(run, gain);
     }
     in_order(
         run,
@@ -75,6 +84,68 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     )
 }
 
+/// Shooting, where a coarser grid says that differences do not grow too much for it; else, where there is such a grid, the
+/// loop. False where there is none, or sweeps would not pay.
+fn by_shooting<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    gain: f64,
+    cost_in_order: f64,
+) -> Result<bool> {
+    /// Growth beyond which the coarse run is another trajectory.
+    const GROWTH: f64 = 1e5;
+    /// Difference beyond which it tells little.
+    const DIFFERENT: f64 = 0.03;
+    /// By how much the difference between two grids is larger than the finer one's from the solution.
+    const ORDER: f64 = 16.0;
+    let block = run.default_block();
+    let blocks = blocks::partition(run.problem, block);
+    let Some(coarse) = coarse::run(run, &blocks, cost_in_order)? else { return Ok(false) };
+    let Coarse { growth, difference, .. } = coarse;
+    if growth > GROWTH {
+        in_order(run, format!("differences grow {growth:.1e} times on a coarser grid"))?;
+        return Ok(true);
+    }
+    // The first sweep leaves the coarse grid's error, each further one about its square.
+    let exact = run.tolerance.rtol.ln();
+    let error = (difference / ORDER).ln();
+    let sweeps = if error <= exact { 1.0 } else { 1.0 + (exact / error).log2().ceil().max(1.0) };
+    if difference > DIFFERENT || sweeps >= gain {
+        return Ok(false);
+    }
+    run.reason = format!("differences grow {growth:.1} times on a coarser grid");
+    jacobi::solve(run, block, Some(coarse), true)?;
+    Ok(true)
+}
+
+/// Newton on blocks. Where it overshoots and the loop would cost much more than has been spent, damped; then ELK, if that too
+/// leaves enough; else what is left in order.
+fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64) -> Result<()> {
+    /// Work of a sweep of ELK, in sweeps of Newton: derivatives twice, more where a step is refused; the algebra, once a block,
+    /// does not count.
+    const ELK: f64 = 2.5;
+    /// Sweeps below which ELK is not begun.
+    const FEWEST: usize = 3;
+    let size = run.backend.structure(run.problem).block_size(run.problem.state_dim());
+    let affordable = NEWTON_SHARE * gain / (1.0 + TANGENT * size as f64);
+    let damped = affordable as usize;
+    let limit = run.sweep_limit(newton::chunk_length(run, None));
+    let ending = Ending::Impatient { limit, damped };
+    let Outcome::Astray(rest) = newton::solve(run, Linearization::Full, None, ending)? else {
+        return Ok(());
+    };
+    let sweeps = ((affordable - run.sweeps as f64) / ELK) as usize;
+    if sweeps >= FEWEST {
+        run.reason.push_str("; Newton did not close in, ELK went on");
+        let block = newton::chunk_length(run, None);
+        if elk::solve(run, Linearization::Full, block, LAMBDA, limit.min(run.sweeps + sweeps))? {
+            return Ok(());
+        }
+        return in_order(run, format!("{}; ELK did not close in, the loop ran", run.reason));
+    }
+    run.reason.push_str("; Newton did not close in, the rest ran in order");
+    rest.run_in_order(run)
+}
+
 /// Whether Newton on blocks can be expected to beat the loop: a step that lanes speed up enough for
 /// its derivatives and a few sweeps, and no growth over a block that would spoil the linear prediction.
 fn newton_pays<D: Recurrence, B: Sweep<D>>(
@@ -85,8 +156,6 @@ fn newton_pays<D: Recurrence, B: Sweep<D>>(
 ) -> bool {
     /// Sweeps until the residuals are at rounding, as seen where Newton does well.
     const SWEEPS: f64 = 4.0;
-    /// Cost of a tangent, in steps without one.
-    const TANGENT: f64 = 1.5;
     let log_growth = growth.ln() * block as f64;
     let pays = |tangents: usize| {
         let work = 1.0 + SWEEPS * (1.0 + TANGENT * tangents as f64);

@@ -1,4 +1,5 @@
-//! Block Jacobi: roll all blocks at once, hand their ends on, roll those again whose start has moved.
+//! Block Jacobi: roll all blocks at once, hand their ends on, roll those again whose start has moved. With maps of
+//! the blocks from a [coarser grid](super::coarse), a moved start moves the starts after it at once.
 //!
 //! A block that is rolled again stops as soon as it meets its old trajectory, so that in contracting
 //! dynamics the second sweep costs only the memory of the dynamics. The check at every
@@ -6,6 +7,8 @@
 //! also have settled on different attractors.
 
 use super::blocks::{follows, partition};
+use super::coarse::{Coarse, sizes};
+use super::maps::Maps;
 use super::run::Run;
 use super::{Linearization, Method, distance, larger};
 use crate::backend::{Block, Sweep};
@@ -15,11 +18,12 @@ use crate::report::SweepRecord;
 use crate::scalar::Real;
 use crate::solution::Termination;
 
-/// Block Jacobi on blocks of `len` steps. With `fall_back`, blocks that do not settle are run in
-/// order.
+/// Block Jacobi on blocks of `len` steps, from what a `coarse` grid tells, if anything. With `fall_back`, blocks that do
+/// not settle are run in order.
 pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     len: usize,
+    coarse: Option<Coarse<D::Real>>,
     fall_back: bool,
 ) -> Result<()> {
     let n = run.problem.state_dim();
@@ -28,11 +32,17 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     run.method = Method::Sweeps(Linearization::Zero);
     let limit = run.sweep_limit(len);
     // What each block was last rolled from.
-    let mut starts = run.guessed_starts(&blocks)?;
+    let (mut starts, mut maps) = match coarse {
+        Some(coarse) => {
+            run.method = Method::Shooting;
+            (coarse.starts, Some(coarse.maps))
+        }
+        None => (run.guessed_starts(&blocks)?, None),
+    };
     let mut active: Vec<usize> = (0..blocks.len()).collect();
     let mut met = 0.0f64;
     let mut merge = None;
-    let mut before = usize::MAX;
+    let (mut before, mut residual_before) = (usize::MAX, f64::INFINITY);
     for _ in 0..limit {
         let (chosen, from) = gather(&active, &blocks, &starts, n);
         let rolled = run.backend.roll(run.problem, &mut run.trajectory, &chosen, &from, merge)?;
@@ -42,14 +52,20 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         let ends = run.stored_starts(&blocks)?;
         let rolled_blocks = active.len();
         let fits = run.fits(&blocks, &starts, &ends)?;
-        active = (0..blocks.len()).filter(|&i| follows(&blocks, i) && !fits[i]).collect();
-        let residual = largest_distance(&active, &starts, &ends, n);
+        let mut open: Vec<usize> =
+            (0..blocks.len()).filter(|&i| follows(&blocks, i) && !fits[i]).collect();
+        let residual = largest_distance(&open, &starts, &ends, n);
+        let stalled = maps.is_some() && run.sweeps >= 2 && !(residual < 0.1 * residual_before);
+        if stalled && at_rounding(&open, &starts, &ends, n, run.tolerance.rtol) {
+            open.clear();
+        }
         let record = SweepRecord {
             active: rolled_blocks,
             residual,
             steps: rolled.iter().map(|block| block.steps).sum(),
         };
-        let flow = run.record(record, blocks.len() - active.len());
+        let flow = run.record(record, blocks.len() - open.len());
+        active = open;
         if active.is_empty() {
             break;
         }
@@ -58,7 +74,11 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             break;
         }
         let last = run.sweeps == limit;
-        if fall_back && (last || run.sweeps >= 2 && active.len() * 2 > before) {
+        let unsettled = match maps {
+            Some(_) => stalled,
+            None => run.sweeps >= 2 && active.len() * 2 > before,
+        };
+        if fall_back && (last || unsettled) {
             run.reason.push_str("; blocks did not settle, the rest ran in order");
             run_rest_in_order(run, &blocks, &mut starts, &active)?;
             active.clear();
@@ -66,9 +86,16 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         if last || active.is_empty() {
             break;
         }
-        before = active.len();
-        for &i in &active {
-            starts[i * n..(i + 1) * n].copy_from_slice(&ends[i * n..(i + 1) * n]);
+        (before, residual_before) = (active.len(), residual);
+        match &mut maps {
+            Some(maps) => {
+                active = move_starts(&blocks, maps, &mut starts, &ends, &active, run.tolerance)
+            }
+            None => {
+                for &i in &active {
+                    starts[i * n..(i + 1) * n].copy_from_slice(&ends[i * n..(i + 1) * n]);
+                }
+            }
         }
     }
     for &i in &active {
@@ -83,6 +110,58 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         run.backend.write_starts(&mut run.trajectory, &blocks, &starts)?;
     }
     Ok(())
+}
+
+/// Moves the start of every block from the first `open` one of its sequence on, as `maps` hand changes on; returns those
+/// whose start has moved by more than the tolerance.
+fn move_starts<R: Real>(
+    blocks: &[Block],
+    maps: &mut Maps<R>,
+    starts: &mut [R],
+    ends: &[R],
+    open: &[usize],
+    tolerance: super::Tolerance,
+) -> Vec<usize> {
+    let n = starts.len() / blocks.len();
+    // In `maps`, the end of a block is where the next one was to start.
+    maps.starts.copy_from_slice(starts);
+    let mut moved = Vec::new();
+    let mut waiting = open.iter().copied().peekable();
+    // Whether the block before has moved.
+    let mut moves = false;
+    let mut start = vec![R::default(); n];
+    for i in 0..blocks.len() {
+        let opens = waiting.next_if_eq(&i).is_some();
+        moves &= follows(blocks, i);
+        if !opens && !moves {
+            continue;
+        }
+        start.copy_from_slice(&ends[i * n..(i + 1) * n]);
+        if moves {
+            let before = i - 1;
+            let (new, old) = (&starts[before * n..i * n], &maps.starts[before * n..i * n]);
+            maps.add(before, 1, |j| new[j] - old[j], &mut start);
+            if !start.iter().all(|x| x.is_finite()) {
+                start.copy_from_slice(&ends[i * n..(i + 1) * n]);
+            }
+        }
+        let own = &mut starts[i * n..(i + 1) * n];
+        moves = !tolerance.accepts_state(&start, own, &start);
+        if moves {
+            own.copy_from_slice(&start);
+            moved.push(i);
+        }
+    }
+    moved
+}
+
+/// Whether the states of some blocks agree when each component is held against the largest it is at any border.
+fn at_rounding<R: Real>(indices: &[usize], starts: &[R], ends: &[R], n: usize, rtol: f64) -> bool {
+    let sizes = sizes(ends, n);
+    indices.iter().all(|&i| {
+        let states = starts[i * n..(i + 1) * n].iter().zip(&ends[i * n..(i + 1) * n]);
+        states.zip(&sizes).all(|((a, b), size)| (a.to_f64() - b.to_f64()).abs() <= rtol * size)
+    })
 }
 
 /// Runs in order what is left: each sequence from its first unsettled block until a block ends where the

@@ -2,7 +2,11 @@
 
 mod auto;
 pub(crate) mod blocks;
+mod coarse;
+mod damping;
+mod elk;
 mod jacobi;
+mod maps;
 mod newton;
 mod run;
 mod tolerance;
@@ -16,6 +20,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+pub use damping::Damping;
 pub use tolerance::Tolerance;
 pub(crate) use tolerance::{distance, larger};
 
@@ -45,6 +50,12 @@ pub enum Method {
     Sequential,
     /// Sweeps over blocks of time with a linear part.
     Sweeps(Linearization),
+    /// Sweeps over blocks of time of a discretised equation, whose start and Jacobians come from a coarser grid.
+    Shooting,
+    /// Levenberg–Marquardt steps with the Jacobian, each a Kalman smoother: ELK (Gonzalez et al. 2024, arXiv:2407.19115).
+    Elk,
+    /// The same with the diagonal of the Jacobian.
+    QuasiElk,
 }
 
 impl fmt::Display for Method {
@@ -52,10 +63,13 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Method::Auto => "auto",
             Method::Sequential => "sequential",
+            Method::Shooting => "shooting",
             Method::Sweeps(Linearization::Zero) => "jacobi",
             Method::Sweeps(Linearization::Identity) => "picard",
             Method::Sweeps(Linearization::Diagonal) => "quasi-deer",
             Method::Sweeps(Linearization::Full) => "deer",
+            Method::Elk => "elk",
+            Method::QuasiElk => "quasi-elk",
         })
     }
 }
@@ -86,9 +100,11 @@ type Observer = Arc<dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync>;
 /// | [`picard`](Self::picard) | I | T |
 /// | [`quasi_deer`](Self::quasi_deer) | diagonal of the Jacobian | T n |
 /// | [`deer`](Self::deer) | the Jacobian | T n³ dense, T n k² in blocks of k |
+/// | [`elk`](Self::elk) | the Jacobian, in damped least squares | 15 T n³ dense, 15 T n k² |
+/// | [`quasi_elk`](Self::quasi_elk) | its diagonal, likewise | T n |
 ///
 /// Whatever the linear part, after `k` sweeps the first `k` blocks are exact, so that `⌈T/block⌉` sweeps are
-/// the worst case.
+/// the worst case. That does not hold for ELK, where an early state may move for the sake of later ones.
 ///
 /// # Example
 /// ```
@@ -110,14 +126,18 @@ pub struct Solver {
     pub method: Method,
     /// When a residual counts as zero; none means [`Tolerance::default_of`] the precision.
     pub tolerance: Option<Tolerance>,
-    /// Sweeps allowed; none means the worst case `⌈T/block⌉`, with which every method ends.
+    /// Sweeps allowed; none means the worst case `⌈T/block⌉`, with which every method ends, and for ELK, which need not end, 100.
     pub max_sweeps: Option<usize>,
     /// Steps in a block; none leaves it to the method. `T` is the plain loop, 1 is
     /// the methods as first published.
     pub block: Option<usize>,
-    /// The damping `k`, 0 to 1, of the linear part: `(1 − k) Ã` (scale-ELK, Gonzalez et al. 2026,
-    /// arXiv:2509.21716). Default 0.
-    pub damping: f64,
+    /// The damping `k` of the linear part: `(1 − k) Ã`. Default 0. Not for ELK, which is damped by λ.
+    pub damping: Damping,
+    /// ELK's first λ, at least 0: the weight of staying where the trajectory is, against residuals of weight 1. Default 1.
+    pub lambda: f64,
+    /// Whether the report is to have a bound on the error against the loop, at the price of a few sweeps of Newton
+    /// ([`diagnostics::error_bound`](crate::diagnostics::error_bound)). Default no.
+    pub error_bound: bool,
     observer: Option<Observer>,
 }
 
@@ -129,6 +149,8 @@ impl fmt::Debug for Solver {
             .field("max_sweeps", &self.max_sweeps)
             .field("block", &self.block)
             .field("damping", &self.damping)
+            .field("lambda", &self.lambda)
+            .field("error_bound", &self.error_bound)
             .field("observer", &self.observer.as_ref().map(|_| ".."))
             .finish()
     }
@@ -142,7 +164,9 @@ impl Solver {
             tolerance: None,
             max_sweeps: None,
             block: None,
-            damping: 0.0,
+            damping: Damping::Fixed(0.0),
+            lambda: 1.0,
+            error_bound: false,
             observer: None,
         }
     }
@@ -164,6 +188,12 @@ impl Solver {
         Self::new(Method::Sweeps(Linearization::Zero))
     }
 
+    /// As [`jacobi`](Self::jacobi) from the states and with the Jacobians of a coarser grid: for discretised equations
+    /// ([`ode`](crate::ode)). A recurrence without a coarser grid is solved by `jacobi`.
+    pub fn shooting() -> Self {
+        Self::new(Method::Shooting)
+    }
+
     /// Hands changes on unchanged: a prefix sum.
     pub fn picard() -> Self {
         Self::new(Method::Sweeps(Linearization::Identity))
@@ -177,6 +207,17 @@ impl Solver {
     /// Newton: quadratic convergence.
     pub fn deer() -> Self {
         Self::new(Method::Sweeps(Linearization::Full))
+    }
+
+    /// Levenberg–Marquardt steps with the Jacobian, from λ = `lambda` on: each a Kalman smoother over time, taken where it lowers the
+    /// sum of squared residuals. λ adapts, and Newton finishes. For dynamics where Newton overshoots; in blocks of 1 step unless told.
+    pub fn elk(lambda: f64) -> Self {
+        Self { lambda, ..Self::new(Method::Elk) }
+    }
+
+    /// [`elk`](Self::elk) with the diagonal of the Jacobian.
+    pub fn quasi_elk(lambda: f64) -> Self {
+        Self { lambda, ..Self::new(Method::QuasiElk) }
     }
 
     /// Sets [`tolerance`](Self::tolerance): `|r| ≤ atol + rtol · |x|`.
@@ -197,9 +238,15 @@ impl Solver {
         self
     }
 
-    /// Sets [`damping`](Self::damping).
-    pub fn damping(mut self, k: f64) -> Self {
-        self.damping = k;
+    /// Sets [`damping`](Self::damping): a number, or [`Damping::Adaptive`].
+    pub fn damping(mut self, k: impl Into<Damping>) -> Self {
+        self.damping = k.into();
+        self
+    }
+
+    /// Sets [`error_bound`](Self::error_bound).
+    pub fn error_bound(mut self, wanted: bool) -> Self {
+        self.error_bound = wanted;
         self
     }
 
@@ -237,8 +284,13 @@ impl Solver {
         if self.max_sweeps == Some(0) {
             return Err(Error::setting("max_sweeps", "at least 1 sweep", 0));
         }
-        if !(0.0..=1.0).contains(&self.damping) {
-            return Err(Error::setting("damping", "a number from 0 to 1", self.damping));
+        if let Damping::Fixed(k) = self.damping
+            && !(0.0..=1.0).contains(&k)
+        {
+            return Err(Error::setting("damping", "a number from 0 to 1", k));
+        }
+        if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
+            return Err(Error::setting("lambda", "a finite number, at least 0", self.lambda));
         }
         Ok(())
     }

@@ -12,8 +12,10 @@
 //! (in parallel; nothing to do where a chunk is one block). This is reduce, scan, replay.
 
 use super::blocks::{follows, groups_for, length_for, partition};
+use super::damping::Pace;
+use super::maps::Maps;
 use super::run::Run;
-use super::{Linearization, Method, larger};
+use super::{Damping, Linearization, Method, larger};
 use crate::backend::{Block, LinearizeSettings, Linearized, Sweep};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::Result;
@@ -21,26 +23,105 @@ use crate::report::SweepRecord;
 use crate::scalar::{Real, Scalar};
 use crate::solution::Termination;
 
-/// The maps of all chunks, `x ↦ end + M (x − start)`.
-struct Maps<R> {
-    starts: Vec<R>,
-    ends: Vec<R>,
-    /// `M` of each chunk in compact form.
-    maps: Vec<R>,
-    entries: usize,
-    structure: Option<Structure>,
-    /// The factor where `M` is a multiple of the identity.
-    scale: f64,
+/// What ends an iteration beside convergence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// So many sweeps of the solve.
+    Limit(usize),
+    /// So many, or residuals that stop falling; where they grow, damping first, for as many sweeps of the
+    /// solve as `damped`.
+    Impatient { limit: usize, damped: usize },
+    /// So many, or residuals that grow.
+    Overshoot(usize),
 }
 
-/// Sweeps with `linearization` on blocks of `block` steps (none: one block a chunk). With `fall_back`, a solve that does
-/// not close in quickly goes on in order.
+impl Ending {
+    fn limit(self) -> usize {
+        match self {
+            Ending::Limit(limit) | Ending::Impatient { limit, .. } | Ending::Overshoot(limit) => {
+                limit
+            }
+        }
+    }
+}
+
+/// How an iteration ended.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// All is settled, or given up with a [`Termination`].
+    Done,
+    /// It does not close in.
+    Astray(Unsettled),
+}
+
+/// What is left of an iteration that did not close in.
+#[derive(Clone, Debug)]
+pub(super) struct Unsettled {
+    chunks: Vec<Block>,
+    ranges: Vec<std::ops::Range<usize>>,
+    results: Vec<Linearized>,
+}
+
+impl Unsettled {
+    /// Runs it in order.
+    pub(super) fn run_in_order<D: Recurrence, B: Sweep<D>>(
+        mut self,
+        run: &mut Run<'_, '_, D, B>,
+    ) -> Result<()> {
+        rest_in_order(run, &self.chunks, &self.ranges, &mut self.results)
+    }
+}
+
+/// Sweeps with `linearization` on blocks of `block` steps (none: one block a chunk), from the user's guess or from chunks
+/// rolled from the initial state.
 pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     linearization: Linearization,
     block: Option<usize>,
-    fall_back: bool,
+    ending: Ending,
+) -> Result<Outcome> {
+    if linearization == Linearization::Full {
+        describe_structure(run);
+    }
+    if run.problem.guess().is_none() {
+        let chunks = partition(run.problem, chunk_length(run, block));
+        roll_from_initial_states(run, &chunks)?;
+    }
+    let pace = Pace::new(run.settings.damping);
+    iterate(run, linearization, block, ending, pace)
+}
+
+/// Notes for the report what the Jacobians look like.
+pub(super) fn describe_structure<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) {
+    let separator = if run.reason.is_empty() { "" } else { "; " };
+    let structure = match run.backend.structure(run.problem) {
+        Structure::Dense => "dense Jacobians".to_owned(),
+        Structure::Diagonal => "diagonal Jacobians".to_owned(),
+        Structure::Blocks { size, .. } => format!("Jacobians in blocks of {size} × {size}"),
+    };
+    run.reason.push_str(separator);
+    run.reason.push_str(&structure);
+}
+
+/// Rolls every chunk from the initial state of its sequence: the first guess.
+pub(super) fn roll_from_initial_states<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    chunks: &[Block],
 ) -> Result<()> {
+    let starts = run.initial_states(chunks);
+    let rolled = run.backend.roll(run.problem, &mut run.trajectory, chunks, &starts, None)?;
+    run.steps_done += rolled.iter().map(|chunk| chunk.steps).sum::<usize>();
+    Ok(())
+}
+
+/// [`solve`] from the trajectory as it is.
+pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    linearization: Linearization,
+    block: Option<usize>,
+    ending: Ending,
+    mut pace: Pace,
+) -> Result<Outcome> {
     let (n, zero) = (run.problem.state_dim(), D::Real::from_f64(0.0));
     let chunk_len = chunk_length(run, block);
     let chunks = partition(run.problem, chunk_len);
@@ -51,34 +132,19 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     let mut settings = LinearizeSettings {
         block: block_len,
         linearization,
-        factor: 1.0 - run.settings.damping,
+        factor: pace.factor(),
         tolerance: run.tolerance,
     };
-    if linearization == Linearization::Full {
-        let separator = if run.reason.is_empty() { "" } else { "; " };
-        let structure = match run.backend.structure(run.problem) {
-            Structure::Dense => "dense Jacobians".to_owned(),
-            Structure::Diagonal => "diagonal Jacobians".to_owned(),
-            Structure::Blocks { size, .. } => format!("Jacobians in blocks of {size} × {size}"),
-        };
-        run.reason.push_str(separator);
-        run.reason.push_str(&structure);
-    }
-    let limit = run.sweep_limit(block_len);
-    if run.problem.guess().is_none() {
-        let starts = run.initial_states(&chunks);
-        let rolled = run.backend.roll(run.problem, &mut run.trajectory, &chunks, &starts, None)?;
-        run.steps_done += rolled.iter().map(|chunk| chunk.steps).sum::<usize>();
-    }
+    let limit = ending.limit();
     let blocks_in = |chunks: &[Block]| -> usize {
         chunks.iter().map(|chunk| chunk.len.div_ceil(block_len)).sum()
     };
-    let mut maps = Maps::new(run, linearization, &settings, chunks.len());
+    let mut maps = Maps::of(run, linearization, &settings, chunks.len());
     let mut results = vec![Linearized::default(); chunks.len()];
     let mut active: Vec<usize> = (0..chunks.len()).collect();
     let mut residuals = Vec::new();
     let mut before: Vec<std::ops::Range<usize>> = Vec::new();
-    for _ in 0..limit {
+    while run.sweeps < limit {
         let chosen: Vec<Block> = active.iter().map(|&i| chunks[i]).collect();
         let mut starts = vec![zero; chosen.len() * n];
         let mut ends = starts.clone();
@@ -112,22 +178,36 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         let converged = blocks.len() - left;
         let flow = run.record(record, converged);
         if unsettled.is_empty() {
-            return Ok(());
+            return Ok(Outcome::Done);
         }
         let left = || unsettled.iter().map(|range| &chunks[range.start]);
         if flow.is_break() {
             run.give_up(left(), Termination::Stopped);
-            return Ok(());
+            return Ok(Outcome::Done);
         }
         residuals.push(residual);
-        if fall_back && (run.sweeps == limit || stagnates(&residuals)) {
-            run.reason.push_str("; Newton did not close in, the rest ran in order");
-            return rest_in_order(run, &chunks, &unsettled, &mut results);
+        let astray = match ending {
+            Ending::Limit(_) => false,
+            Ending::Impatient { damped, .. } => {
+                if overshoots(&residuals) && run.sweeps < damped && !pace.is_adaptive() {
+                    run.reason.push_str("; Newton overshot and was damped");
+                    pace = Pace::new(Damping::Adaptive);
+                    pace.adapt(f64::NAN);
+                }
+                let patient = pace.is_adaptive() && run.sweeps < damped && helps(&residuals);
+                run.sweeps == limit || stagnates(&residuals) && !patient
+            }
+            Ending::Overshoot(_) => run.sweeps == limit || overshoots(&residuals),
+        };
+        if astray {
+            return Ok(Outcome::Astray(Unsettled { ranges: unsettled, chunks, results }));
         }
         if run.sweeps == limit {
             run.give_up(left(), Termination::SweepLimit);
-            return Ok(());
+            return Ok(Outcome::Done);
         }
+        pace.adapt(residual);
+        settings.factor = pace.factor();
         // Where a trajectory leaves the finite numbers there is nothing to linearise.
         let lost: Vec<_> = unsettled
             .iter()
@@ -139,86 +219,23 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         }
         before = first_unsettled(&chunks, &results);
         if before.is_empty() {
-            return Ok(());
+            return Ok(Outcome::Done);
         }
-        active = update(run, &chunks, &settings, &maps, &before)?;
+        // By the maps as they were made, with the factor of then.
+        let made = LinearizeSettings { factor: maps.scale, ..settings };
+        active = update(run, &chunks, &made, &maps, &before)?;
+        maps.scale = settings.factor;
         // The borders inside of chunks hand rounding errors on to each other, and in a component next to
         // zero those are beyond a relative tolerance: the last corrections do without these borders.
         if stagnates(&residuals) && residual <= maps.rounding() {
             settings.block = chunk_len;
         }
     }
-    Ok(())
-}
-
-impl<R: Real> Maps<R> {
-    fn new<D: Recurrence<Real = R>, B: Sweep<D>>(
-        run: &Run<'_, '_, D, B>,
-        linearization: Linearization,
-        settings: &LinearizeSettings,
-        chunks: usize,
-    ) -> Self {
-        let n = run.problem.state_dim();
-        let structure = match linearization {
-            Linearization::Zero | Linearization::Identity => None,
-            Linearization::Diagonal => Some(Structure::Diagonal),
-            Linearization::Full => Some(run.backend.structure(run.problem)),
-        };
-        let entries = structure.map_or(0, |structure| structure.entries(n));
-        let zero = R::from_f64(0.0);
-        Self {
-            starts: vec![zero; chunks * n],
-            ends: vec![zero; chunks * n],
-            maps: vec![zero; chunks * entries],
-            entries,
-            structure,
-            scale: settings.factor,
-        }
-    }
-
-    /// A residual that can be of rounding alone.
-    fn rounding(&self) -> f64 {
-        const ROUNDINGS: f64 = 1024.0;
-        let sizes = self.ends.iter().map(|x| x.to_f64().abs()).filter(|x| x.is_finite());
-        ROUNDINGS * R::EPSILON.to_f64() * sizes.fold(0.0, f64::max)
-    }
-
-    /// The end of `chunk` when it starts from `start`. A prediction that is not finite falls back to the
-    /// end that was rolled (`M` = 0).
-    fn apply(&self, chunk: usize, blocks: usize, start: &[R], end: &mut [R]) {
-        let n = start.len();
-        let old = &self.starts[chunk * n..(chunk + 1) * n];
-        end.copy_from_slice(&self.ends[chunk * n..(chunk + 1) * n]);
-        let change = |i: usize| start[i] - old[i];
-        match self.structure {
-            None => {
-                let scale = R::from_f64(self.scale.powi(blocks as i32));
-                for (i, end) in end.iter_mut().enumerate() {
-                    *end += change(i) * scale;
-                }
-            }
-            Some(structure) => {
-                let size = structure.block_size(n);
-                let map = &self.maps[chunk * self.entries..(chunk + 1) * self.entries];
-                for (row, coefficients) in map.chunks_exact(size).enumerate() {
-                    let (block, row) = (row / size, row % size);
-                    let i = structure.component(n, block, row);
-                    let mut sum = R::from_f64(0.0);
-                    for (column, &coefficient) in coefficients.iter().enumerate() {
-                        sum += coefficient * change(structure.component(n, block, column));
-                    }
-                    end[i] += sum;
-                }
-            }
-        }
-        if !end.iter().all(|x| x.is_finite()) {
-            end.copy_from_slice(&self.ends[chunk * n..(chunk + 1) * n]);
-        }
-    }
+    Ok(Outcome::Done)
 }
 
 /// Steps in a chunk: what fills the lanes, in whole blocks.
-fn chunk_length<D: Recurrence, B: Sweep<D>>(
+pub(super) fn chunk_length<D: Recurrence, B: Sweep<D>>(
     run: &Run<'_, '_, D, B>,
     block: Option<usize>,
 ) -> usize {
@@ -286,6 +303,23 @@ fn update<D: Recurrence, B: Sweep<D>>(
 
 fn largest_residual(results: &[Linearized]) -> f64 {
     results.iter().fold(0.0, |largest, chunk| larger(largest, chunk.residual))
+}
+
+/// Whether damping, which the last residual but two or less has called for, has made residuals fall since.
+fn helps(residuals: &[f64]) -> bool {
+    match residuals {
+        [.., first, _, _, last] => *last < 0.3 * first,
+        _ => true,
+    }
+}
+
+/// Whether the residuals have grown, or are no numbers.
+fn overshoots(residuals: &[f64]) -> bool {
+    match residuals {
+        [.., before, last] => last.is_nan() || *last > *before,
+        [only] => only.is_nan(),
+        [] => false,
+    }
 }
 
 /// Whether the residuals have stopped falling.

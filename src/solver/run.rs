@@ -1,7 +1,10 @@
 //! One solve: what every method shares.
 
-use super::{Linearization, Method, Progress, Solver, Tolerance, auto, blocks, jacobi, newton};
+use super::{
+    Linearization, Method, Progress, Solver, Tolerance, auto, blocks, coarse, elk, jacobi, newton,
+};
 use crate::backend::{Block, Sweep};
+use crate::diagnostics;
 use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
@@ -26,6 +29,7 @@ pub(super) struct Run<'r, 'a, D: Recurrence, B: Sweep<D>> {
     pub(super) blocks: usize,
     pub(super) block: usize,
     pub(super) residual: f64,
+    pub(super) error_bound: Option<f64>,
     /// Why a sequence ended otherwise than converged.
     pub(super) unfinished: Vec<Option<Termination>>,
 }
@@ -51,6 +55,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         blocks: 0,
         block: 0,
         residual: 0.0,
+        error_bound: None,
         unfinished: vec![None; problem.batch_size()],
     };
     if problem.total_steps() == 0 || problem.state_dim() == 0 {
@@ -62,12 +67,30 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         match settings.method {
             Method::Auto => auto::solve(&mut run)?,
             Method::Sequential => run.in_order()?,
+            Method::Shooting => {
+                let block = settings.block.unwrap_or_else(|| run.default_block());
+                let blocks = blocks::partition(problem, block);
+                let cost = backend.cost(problem).in_order;
+                let coarse = coarse::run(&run, &blocks, cost)?;
+                jacobi::solve(&mut run, block, coarse, false)?;
+            }
             Method::Sweeps(Linearization::Zero) => {
                 let block = settings.block.unwrap_or_else(|| run.default_block());
-                jacobi::solve(&mut run, block, false)?;
+                jacobi::solve(&mut run, block, None, false)?;
             }
             Method::Sweeps(linearization) => {
-                newton::solve(&mut run, linearization, settings.block, false)?
+                let len = settings.block.unwrap_or_else(|| newton::chunk_length(&run, None));
+                let ending = newton::Ending::Limit(run.sweep_limit(len));
+                newton::solve(&mut run, linearization, settings.block, ending)?;
+            }
+            Method::Elk | Method::QuasiElk => {
+                let linearization = match settings.method {
+                    Method::Elk => Linearization::Full,
+                    _ => Linearization::Diagonal,
+                };
+                let limit = settings.max_sweeps.unwrap_or(elk::SWEEPS);
+                let block = settings.block.unwrap_or(elk::BLOCK);
+                elk::solve(&mut run, linearization, block, settings.lambda, limit)?;
             }
         }
     }
@@ -191,7 +214,12 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         }
     }
 
-    fn finish(self, started: Instant) -> Result<Solution<D::Real>> {
+    fn finish(mut self, started: Instant) -> Result<Solution<D::Real>> {
+        if self.settings.error_bound {
+            let bounds = diagnostics::bounds_of(self.problem, &mut self.trajectory, self.backend)?;
+            let totals = bounds.iter().map(|bound| bound.total());
+            self.error_bound = Some(totals.fold(0.0, f64::max));
+        }
         let non_finite = self.backend.first_non_finite(self.problem, &self.trajectory)?;
         let terminations: Vec<_> = self
             .unfinished
@@ -221,6 +249,7 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
                 block: self.block,
                 sweeps: self.sweeps,
                 residual,
+                error_bound: self.error_bound,
                 work,
                 history: self.history,
                 elapsed: started.elapsed(),

@@ -189,21 +189,21 @@ fn get_vector<R: Real>(file: &Archive, prefix: &str) -> impl Fn(&str) -> Array1<
 }
 
 /// An archive, of which the arrays are read whose names begin with `prefix`.
-struct Archive {
+pub(crate) struct Archive {
     name: &'static str,
     prefix: &'static str,
     reader: RefCell<NpzReader<File>>,
 }
 
 impl Archive {
-    fn open(name: &'static str) -> Self {
+    pub(crate) fn open(name: &'static str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let file = File::open(folder.join(name).with_extension("npz")).unwrap();
         Self { name, prefix: "", reader: RefCell::new(NpzReader::new(file).unwrap()) }
     }
 
     /// The array `name`, rounded to `R`.
-    fn get<R: Real, D: Dimension>(&self, name: &str) -> Array<R, D> {
+    pub(crate) fn get<R: Real, D: Dimension>(&self, name: &str) -> Array<R, D> {
         let name = format!("{}{name}", self.prefix);
         let mut reader = self.reader.borrow_mut();
         if name.starts_with("f32_") {

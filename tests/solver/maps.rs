@@ -45,6 +45,14 @@ pub(crate) enum Kind {
     Apart,
     /// `x' = tanh(p_0 x + p_1 u)`, with `p_0` taken from `self`.
     Forgetful,
+    /// Hénon's map, `x' = 1 − 1.4 x² + y, y' = 0.3 x`.
+    Henon,
+    /// Lorenz' equations by steps of `p` of Euler's method.
+    Lorenz,
+    /// `x' = tanh(u_0 x + u_1)`: expands or contracts as `u_0` says.
+    Gain,
+    /// `x' = x + p_0 sin(p_1 x) + u` with a long polynomial of small effect: what a loop waits for and lanes do not.
+    Chain,
     /// Three pairs that rotate and saturate, the second half of the state with the first; not declared.
     Pairs,
 }
@@ -52,7 +60,8 @@ pub(crate) enum Kind {
 impl<R: Real> Map<R> {
     pub(crate) fn new(kind: Kind, params: &[f64]) -> Self {
         let n = match kind {
-            Kind::Rotation | Kind::Passing | Kind::Workspace | Kind::Scales => 2,
+            Kind::Rotation | Kind::Passing | Kind::Workspace | Kind::Scales | Kind::Henon => 2,
+            Kind::Lorenz => 3,
             // n² + n parameters.
             Kind::Tanh => (0..).find(|n| n * n + n >= params.len()).unwrap_or(0),
             Kind::Apart | Kind::Pairs => 6,
@@ -78,8 +87,8 @@ impl<R: Real> Dynamics for Map<R> {
     }
     fn input_dim(&self) -> usize {
         match self.kind {
-            Kind::Logistic | Kind::Cubic | Kind::Rotation => 0,
-            Kind::Affine => 2,
+            Kind::Logistic | Kind::Cubic | Kind::Rotation | Kind::Henon | Kind::Lorenz => 0,
+            Kind::Affine | Kind::Gain => 2,
             _ => 1,
         }
     }
@@ -141,6 +150,23 @@ impl<R: Real> Dynamics for Map<R> {
                     next[i] = (x[i] * p[0] - x[i + 3] * p[1] + u[0]).tanh();
                     next[i + 3] = (x[i] * p[1] + x[i + 3] * p[0]).tanh();
                 }
+            }
+            Kind::Henon => {
+                next[0] = one - x[0] * x[0] * S::from_f64(1.4) + x[1];
+                next[1] = x[0] * S::from_f64(0.3);
+            }
+            Kind::Lorenz => {
+                next[0] = x[0] + (x[1] - x[0]) * S::from_f64(10.0) * p[0];
+                next[1] = x[1] + (x[0] * (S::from_f64(28.0) - x[2]) - x[1]) * p[0];
+                next[2] = x[2] + (x[0] * x[1] - x[2] * S::from_f64(8.0 / 3.0)) * p[0];
+            }
+            Kind::Gain => next[0] = (x[0] * u[0] + u[1]).tanh(),
+            Kind::Chain => {
+                let mut sum = x[0];
+                for _ in 0..200 {
+                    sum = sum * half + u[0];
+                }
+                next[0] = x[0] + (x[0] * p[1]).sin() * p[0] + u[0] + sum * S::from_f64(1e-4);
             }
             Kind::Forgetful => next[0] = (x[0] * self.params[0] + u[0] * p[1]).tanh(),
             Kind::Steep => next[0] = (x[0] - S::from_f64(0.1)).max(zero).sqrt() + u[0],

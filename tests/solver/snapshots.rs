@@ -5,7 +5,7 @@
 use crate::maps::{Kind, Map, Noise};
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Gru, Lem, Lstm};
 use deer_solver::scalar::InstructionSet;
-use deer_solver::{Cpu, Dynamics, Problem, Solver};
+use deer_solver::{Cpu, Damping, Dynamics, Problem, Solver};
 use ndarray::{Array2, Array3};
 use std::fmt::Write;
 use std::path::Path;
@@ -35,6 +35,9 @@ fn describe<D: Dynamics>(
         ("deer", Solver::deer()),
         ("deer, block 1", Solver::deer().block(1)),
         ("deer, block 8, damping 0.5", Solver::deer().block(8).damping(0.5)),
+        ("deer, block 1, adaptive", Solver::deer().block(1).damping(Damping::Adaptive)),
+        ("elk", Solver::elk(1.0)),
+        ("quasi-elk", Solver::quasi_elk(1.0)),
     ];
     for (name, solver) in solvers {
         let solution = solver.max_sweeps(12).solve(&problem, cpu).unwrap();

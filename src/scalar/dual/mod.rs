@@ -8,7 +8,7 @@
 
 use super::ops::assign_and_sum;
 use super::sealed::Sealed;
-use super::{Param, Real, Scalar};
+use super::{Numeric, Param, Real, Scalar};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A value with `N` tangents.
@@ -209,6 +209,36 @@ impl<S: Scalar, const N: usize> From<Param<S>> for Dual<S, N> {
 }
 
 impl<S: Scalar, const N: usize> Sealed for Dual<S, N> {}
+
+impl<S: Numeric, const N: usize> Numeric for Dual<S, N> {
+    type Plain = S::Plain;
+    const LANES: usize = S::LANES;
+    const TANGENTS: usize = (1 + N) * (1 + S::TANGENTS) - 1;
+    #[inline(always)]
+    fn plain(self) -> S::Plain {
+        self.value.plain()
+    }
+    #[inline(always)]
+    fn lift(x: S::Plain) -> Self {
+        Self::fixed(S::lift(x))
+    }
+    #[inline(always)]
+    fn scaled(mut self, factor: S::Plain) -> Self {
+        for k in 0..N {
+            self.tangents[k] = self.tangents[k].scaled(factor);
+        }
+        self.value = self.value.scaled(factor);
+        self
+    }
+    #[inline(always)]
+    fn get(self, lane: usize) -> S::Real {
+        self.value.get(lane)
+    }
+    #[inline(always)]
+    fn put(&mut self, lane: usize, x: S::Real) {
+        self.value.put(lane, x);
+    }
+}
 
 impl<S: Scalar, const N: usize> Scalar for Dual<S, N> {
     type Real = S::Real;

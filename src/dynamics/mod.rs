@@ -1,8 +1,18 @@
 //! The recurrence.
 
-use crate::graph::{Graph, structure_of};
-use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Isa, Lanes, Param, Parameter, Real, Scalar};
+mod delayed;
+pub(crate) mod elimination;
+mod implicit;
+pub(crate) mod recurrence;
+mod residual;
+
+use crate::scalar::{Isa, Param, Real, Scalar};
+use recurrence::step_in_order;
+
+pub use delayed::{Delayed, DelayedStep};
+pub use implicit::Implicit;
+pub use recurrence::Recurrence;
+pub use residual::Residual;
 
 /// Which entries of the Jacobian `∂f/∂x` of a step can differ from zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -177,51 +187,22 @@ pub trait Dynamics: Sync {
     fn units_in_lanes(&self) -> bool {
         false
     }
-}
 
-/// [`Dynamics::run_in_order`] by `step` on single numbers with the instructions of `I`.
-#[inline(always)]
-pub(crate) fn step_in_order<D: Dynamics + ?Sized, I: Isa>(
-    dynamics: &D,
-    params: &[D::Real],
-    x: &mut [D::Real],
-    inputs: &[D::Real],
-    states: &mut [D::Real],
-    steps: usize,
-) {
-    I::Single::enter(StepInOrder { dynamics, params, x, inputs, states, steps });
-}
+    /// A recurrence whose longer steps lead about where many steps of this one do, to be run on inputs made by
+    /// [`coarsen`](Self::coarsen); none where there is none.
+    #[doc(hidden)]
+    fn coarser(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
-struct StepInOrder<'k, D: Dynamics + ?Sized> {
-    dynamics: &'k D,
-    params: &'k [D::Real],
-    x: &'k mut [D::Real],
-    inputs: &'k [D::Real],
-    states: &'k mut [D::Real],
-    steps: usize,
-}
-
-impl<D: Dynamics + ?Sized> Kernel for StepInOrder<'_, D> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self) {
-        type One<D, I> = Lanes<<D as Dynamics>::Real, I, 1>;
-        let Self { dynamics, params, x, inputs, states, steps } = self;
-        let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
-        let params = Parameter::from_slice(params);
-        let zero = One::<D, I>::from_f64(0.0);
-        let mut current = vec![zero; n];
-        Lanes::flatten_mut(&mut current).copy_from_slice(x);
-        let mut u = vec![zero; m];
-        let mut next = vec![zero; n + dynamics.scratch_dim()];
-        for t in 0..steps {
-            Lanes::flatten_mut(&mut u).copy_from_slice(&inputs[t * m..(t + 1) * m]);
-            dynamics.step(params, &current, &u, &mut next);
-            current.copy_from_slice(&next[..n]);
-            states[t * n..(t + 1) * n].copy_from_slice(Lanes::flatten(&current));
-        }
-        x.copy_from_slice(Lanes::flatten(&current));
+    /// Writes to `coarse` `[steps, m]` the inputs of `steps` steps of [`coarser`](Self::coarser) that lead over the same time
+    /// as the steps with `inputs` `[T, m]`, `steps` ≤ T.
+    #[doc(hidden)]
+    fn coarsen(&self, inputs: &[Self::Real], steps: usize, coarse: &mut [Self::Real]) {
+        let _ = (inputs, steps, coarse);
     }
 }
 
@@ -287,53 +268,5 @@ impl<D: Dynamics> Dynamics for &D {
     }
     fn units_in_lanes(&self) -> bool {
         D::units_in_lanes(self)
-    }
-}
-
-/// What a [`Problem`](crate::Problem) can be made of: every [`Dynamics`]. Sealed.
-pub trait Recurrence: sealed::Sealed + Sync {
-    /// The precision: `f32` or `f64`.
-    type Real: Real;
-    /// Length of the state.
-    fn state_dim(&self) -> usize;
-    /// Length of one step's input.
-    fn input_dim(&self) -> usize;
-    /// The parameters θ.
-    fn params(&self) -> &[Self::Real];
-    /// The structure of the Jacobian: the one declared, or, where that is dense, the one found in the step's graph.
-    #[doc(hidden)]
-    fn find_structure(&self) -> Structure;
-    /// The structure of the Jacobian that was declared.
-    #[doc(hidden)]
-    fn declared_structure(&self) -> Structure;
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl<D: super::Dynamics> Sealed for D {}
-}
-
-impl<D: Dynamics> Recurrence for D {
-    type Real = <D as Dynamics>::Real;
-    fn state_dim(&self) -> usize {
-        Dynamics::state_dim(self)
-    }
-    fn input_dim(&self) -> usize {
-        Dynamics::input_dim(self)
-    }
-    fn params(&self) -> &[Self::Real] {
-        Dynamics::params(self)
-    }
-    fn find_structure(&self) -> Structure {
-        match self.structure() {
-            // A step that cannot be traced is no error here: its Jacobian is dense for all that is known.
-            Structure::Dense => {
-                Graph::trace(self).map_or(Structure::Dense, |graph| structure_of(&graph.sparsity()))
-            }
-            declared => declared,
-        }
-    }
-    fn declared_structure(&self) -> Structure {
-        self.structure()
     }
 }

@@ -1,0 +1,253 @@
+//! What backends run: explicit steps and implicit ones alike.
+
+use super::{Dynamics, Structure};
+use crate::graph::{Graph, structure_of};
+use crate::scalar::count::{Count, Operations, operations};
+use crate::scalar::dispatch::Kernel;
+use crate::scalar::{Isa, Lanes, Numeric, Parameter, Real, Scalar};
+
+/// What a [`Problem`](crate::Problem) can be made of: every [`Dynamics`]. Sealed.
+pub trait Recurrence: sealed::Sealed + Sync {
+    /// The precision: `f32` or `f64`.
+    type Real: Real;
+    /// What a step works with beside its arguments.
+    #[doc(hidden)]
+    type Work<S: Numeric<Real = Self::Real>>;
+
+    /// Length of the state.
+    fn state_dim(&self) -> usize;
+    /// Length of one step's input.
+    fn input_dim(&self) -> usize;
+    /// The parameters θ.
+    fn params(&self) -> &[Self::Real];
+    /// Entries at the end of `next` that a step uses as its own.
+    #[doc(hidden)]
+    fn scratch_dim(&self) -> usize;
+    /// What [`advance`](Self::advance) works with, to be kept from step to step.
+    #[doc(hidden)]
+    fn work<S: Numeric<Real = Self::Real>>(&self) -> Self::Work<S>;
+    /// One step: reads `params`, `x` `[n]` and `u` `[m]`, writes all of `next[..n]`.
+    #[doc(hidden)]
+    fn advance<S: Numeric<Real = Self::Real>>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        work: &mut Self::Work<S>,
+    );
+    /// [`Dynamics::jacobian`].
+    #[doc(hidden)]
+    fn jacobian<S: Numeric<Real = Self::Real>>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        jacobian: &mut [S],
+    ) -> bool;
+    /// [`Dynamics::jacobian_diagonal`].
+    #[doc(hidden)]
+    fn jacobian_diagonal<S: Numeric<Real = Self::Real>>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        diagonal: &mut [S],
+    ) -> bool;
+    /// [`Dynamics::run_in_order`].
+    #[doc(hidden)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[Self::Real],
+        x: &mut [Self::Real],
+        inputs: &[Self::Real],
+        states: &mut [Self::Real],
+        steps: usize,
+    );
+    /// [`Dynamics::units_in_lanes`].
+    #[doc(hidden)]
+    fn units_in_lanes(&self) -> bool;
+    /// [`Dynamics::coarser`].
+    #[doc(hidden)]
+    fn coarser(&self) -> Option<Self>
+    where
+        Self: Sized;
+    /// [`Dynamics::coarsen`].
+    #[doc(hidden)]
+    fn coarsen(&self, inputs: &[Self::Real], steps: usize, coarse: &mut [Self::Real]);
+    /// Operations of a step, and the cycles of the longest chain of them from state to state.
+    #[doc(hidden)]
+    fn count(&self, params: &[Parameter<Self::Real>]) -> Counted;
+    /// The structure of the Jacobian: the one declared, or, where that is dense, the one found in the step's graph.
+    #[doc(hidden)]
+    fn find_structure(&self) -> Structure;
+    /// The structure of the Jacobian that was declared.
+    #[doc(hidden)]
+    fn declared_structure(&self) -> Structure;
+}
+
+/// What a step comes to.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Instructions that lanes share, and those that each lane does by itself.
+    pub(crate) operations: Operations,
+    /// Cycles from state to state.
+    pub(crate) chain: u32,
+}
+
+pub(super) mod sealed {
+    pub trait Sealed {}
+    impl<D: crate::Dynamics + ?Sized> Sealed for D {}
+}
+
+impl<D: Dynamics + ?Sized> Recurrence for D {
+    type Real = <D as Dynamics>::Real;
+    type Work<S: Numeric<Real = Self::Real>> = ();
+
+    fn state_dim(&self) -> usize {
+        Dynamics::state_dim(self)
+    }
+    fn input_dim(&self) -> usize {
+        Dynamics::input_dim(self)
+    }
+    fn params(&self) -> &[Self::Real] {
+        Dynamics::params(self)
+    }
+    fn scratch_dim(&self) -> usize {
+        Dynamics::scratch_dim(self)
+    }
+    #[inline(always)]
+    fn work<S: Numeric<Real = Self::Real>>(&self) {}
+    #[inline(always)]
+    fn advance<S: Numeric<Real = Self::Real>>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        (): &mut (),
+    ) {
+        self.step(params, x, u, next);
+    }
+    #[inline(always)]
+    fn jacobian<S: Numeric<Real = Self::Real>>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        jacobian: &mut [S],
+    ) -> bool {
+        Dynamics::jacobian(self, params, x, u, next, jacobian)
+    }
+    #[inline(always)]
+    fn jacobian_diagonal<S: Numeric<Real = Self::Real>>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+        diagonal: &mut [S],
+    ) -> bool {
+        Dynamics::jacobian_diagonal(self, params, x, u, next, diagonal)
+    }
+    #[inline(always)]
+    fn run_in_order<I: Isa>(
+        &self,
+        params: &[Self::Real],
+        x: &mut [Self::Real],
+        inputs: &[Self::Real],
+        states: &mut [Self::Real],
+        steps: usize,
+    ) {
+        Dynamics::run_in_order::<I>(self, params, x, inputs, states, steps);
+    }
+    fn units_in_lanes(&self) -> bool {
+        Dynamics::units_in_lanes(self)
+    }
+    fn coarser(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        Dynamics::coarser(self)
+    }
+    fn coarsen(&self, inputs: &[Self::Real], steps: usize, coarse: &mut [Self::Real]) {
+        Dynamics::coarsen(self, inputs, steps, coarse);
+    }
+    fn count(&self, params: &[Parameter<Self::Real>]) -> Counted {
+        let (n, m) = (Dynamics::state_dim(self), Dynamics::input_dim(self));
+        let zero = Count::<Self::Real>::at(0);
+        let mut next = vec![zero; n + Dynamics::scratch_dim(self)];
+        let operations =
+            operations(|| self.step(params, &vec![zero; n], &vec![zero; m], &mut next));
+        Counted { operations, chain: next[..n].iter().map(|x| x.ready).max().unwrap_or(0) }
+    }
+    fn find_structure(&self) -> Structure {
+        match self.structure() {
+            // A step that cannot be traced is no error here: its Jacobian is dense for all that is known.
+            Structure::Dense => {
+                Graph::trace(self).map_or(Structure::Dense, |graph| structure_of(&graph.sparsity()))
+            }
+            declared => declared,
+        }
+    }
+    fn declared_structure(&self) -> Structure {
+        self.structure()
+    }
+}
+
+/// Runs one sequence as [`Dynamics::run_in_order`] says, by steps on single numbers with the instructions of `I`.
+#[inline(always)]
+pub(crate) fn step_in_order<D: Recurrence + ?Sized, I: Isa>(
+    dynamics: &D,
+    params: &[D::Real],
+    x: &mut [D::Real],
+    inputs: &[D::Real],
+    states: &mut [D::Real],
+    steps: usize,
+) {
+    I::Single::enter(StepInOrder { dynamics, params, x, inputs, states, steps });
+}
+
+struct StepInOrder<'k, D: Recurrence + ?Sized> {
+    dynamics: &'k D,
+    params: &'k [D::Real],
+    x: &'k mut [D::Real],
+    inputs: &'k [D::Real],
+    states: &'k mut [D::Real],
+    steps: usize,
+}
+
+impl<D: Recurrence + ?Sized> Kernel for StepInOrder<'_, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        type One<D, I> = Lanes<<D as Recurrence>::Real, I, 1>;
+        let Self { dynamics, params, x, inputs, states, steps } = self;
+        let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
+        let params = Parameter::from_slice(params);
+        let zero = One::<D, I>::from_f64(0.0);
+        let width = n + dynamics.scratch_dim();
+        let mut work = dynamics.work();
+        let (mut room, mut other_room) = (vec![zero; width], vec![zero; width]);
+        let mut u = vec![zero; m];
+        // A short step would wait for a copy of the state, so the two change places. Slices, since the compiler
+        // sees their lengths.
+        let (mut current, mut next) = (&mut room[..width], &mut other_room[..width]);
+        let u = &mut u[..m];
+        Lanes::flatten_mut(&mut current[..n]).copy_from_slice(x);
+        for t in 0..steps {
+            Lanes::flatten_mut(u).copy_from_slice(&inputs[t * m..(t + 1) * m]);
+            dynamics.advance(params, &current[..n], u, next, &mut work);
+            for (stored, next) in states[t * n..(t + 1) * n].iter_mut().zip(&next[..n]) {
+                *stored = next.lane(0);
+            }
+            std::mem::swap(&mut current, &mut next);
+        }
+        x.copy_from_slice(Lanes::flatten(&current[..n]));
+    }
+}

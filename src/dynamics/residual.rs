@@ -1,0 +1,156 @@
+//! Steps that are given by an equation.
+
+use crate::scalar::{Param, Real, Scalar};
+
+/// A step that is defined by an equation: `F(z, x_{t−1}, u_t; θ) = 0` for the unknowns `z`, of which the next state is
+/// made.
+///
+/// [`Implicit`](crate::Implicit) makes a recurrence of it. State `x` of length `n`, input `u` of length `m`, unknowns `z` of length
+/// `k` = [`unknown_dim`](Self::unknown_dim), by default the next state itself. As with
+/// [`Dynamics`](crate::Dynamics), every function is written once, generic over its [`Scalar`], and marked
+/// `#[inline(always)]`.
+///
+/// # Example
+/// ```
+/// use deer_solver::{dynamics::Residual, scalar::{Param, Scalar}};
+///
+/// /// Backward Euler for y' = −y³ with a step of 0.1: z − x + 0.1 z³ = 0.
+/// struct Decay;
+///
+/// impl Residual for Decay {
+///     type Real = f64;
+///     fn state_dim(&self) -> usize { 1 }
+///     #[inline(always)]
+///     fn residual<S: Scalar<Real = f64>>(&self, _: &[Param<S>], z: &[S], x: &[S], _: &[S], r: &mut [S]) {
+///         r[0] = z[0] - x[0] + z[0].powi(3) * 0.1;
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the equation of a step",
+    note = "implement `Residual` for it: `state_dim` and a generic `residual`"
+)]
+pub trait Residual: Sync {
+    /// The precision: `f32` or `f64`.
+    type Real: Real;
+
+    /// Length `n` of the state.
+    fn state_dim(&self) -> usize;
+
+    /// Length `m` of one step's input.
+    fn input_dim(&self) -> usize {
+        0
+    }
+
+    /// The parameters θ that derivatives are taken with respect to.
+    fn params(&self) -> &[Self::Real] {
+        &[]
+    }
+
+    /// Unknowns of a step, and equations.
+    fn unknown_dim(&self) -> usize {
+        self.state_dim()
+    }
+
+    /// Extra entries at the end of `r` that [`residual`](Self::residual) may use as its own workspace. What they hold
+    /// at the start is unspecified.
+    fn scratch_dim(&self) -> usize {
+        0
+    }
+
+    /// Writes `F(z, x, u; θ)` to `r[..k]`: reads `params`, `z` `[k]`, `x` `[n]`, `u` `[m]`.
+    ///
+    /// `r` has `k + scratch_dim` entries.
+    fn residual<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        z: &[S],
+        x: &[S],
+        u: &[S],
+        r: &mut [S],
+    );
+
+    /// Writes the state `[n]` that the unknowns `z` make to `next`. The default takes the first `n` of them.
+    #[inline(always)]
+    fn state<S: Scalar<Real = Self::Real>>(&self, z: &[S], x: &[S], u: &[S], next: &mut [S]) {
+        let _ = (x, u);
+        let n = next.len();
+        next.copy_from_slice(&z[..n]);
+    }
+
+    /// Writes to `z` `[k]` what Newton's method starts from. The default repeats the state before the step.
+    #[inline(always)]
+    fn guess<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        z: &mut [S],
+    ) {
+        let _ = (params, u);
+        for (i, z) in z.iter_mut().enumerate() {
+            *z = x[i % x.len()];
+        }
+    }
+
+    /// A recurrence whose longer steps lead about where many steps of this one do, to be run on inputs made by
+    /// [`coarsen`](Self::coarsen); none where there is none.
+    #[doc(hidden)]
+    fn coarser(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Writes to `coarse` `[steps, m]` the inputs of `steps` steps of [`coarser`](Self::coarser) that lead over the same time
+    /// as the steps with `inputs` `[T, m]`, `steps` ≤ T.
+    #[doc(hidden)]
+    fn coarsen(&self, inputs: &[Self::Real], steps: usize, coarse: &mut [Self::Real]) {
+        let _ = (inputs, steps, coarse);
+    }
+}
+
+impl<F: Residual> Residual for &F {
+    type Real = F::Real;
+    fn state_dim(&self) -> usize {
+        F::state_dim(self)
+    }
+    fn input_dim(&self) -> usize {
+        F::input_dim(self)
+    }
+    fn params(&self) -> &[Self::Real] {
+        F::params(self)
+    }
+    fn unknown_dim(&self) -> usize {
+        F::unknown_dim(self)
+    }
+    fn scratch_dim(&self) -> usize {
+        F::scratch_dim(self)
+    }
+    #[inline(always)]
+    fn residual<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        z: &[S],
+        x: &[S],
+        u: &[S],
+        r: &mut [S],
+    ) {
+        F::residual(self, params, z, x, u, r);
+    }
+    #[inline(always)]
+    fn state<S: Scalar<Real = Self::Real>>(&self, z: &[S], x: &[S], u: &[S], next: &mut [S]) {
+        F::state(self, z, x, u, next);
+    }
+    #[inline(always)]
+    fn guess<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        z: &mut [S],
+    ) {
+        F::guess(self, params, x, u, z);
+    }
+}

@@ -1,0 +1,225 @@
+//! Implicit schemes: the equation of a step.
+//!
+//! With stages $Y_i$ at the nodes $c_i$, the last of which is the state at the end of the step unless said otherwise,
+//!
+//! $$ Y_i = \bar y + w \Delta t \sum_j a_{ij}\, g(t + c_j \Delta t, Y_j), $$
+//!
+//! where a scheme of one step has $\bar y = y$ and $w = 1$, and backward differences over two take
+//! $\bar y = y + \kappa (y - y^-)$ ([`bdf2`]).
+
+mod backward_euler;
+mod bdf2;
+mod dae;
+mod discretized;
+mod exponential;
+mod implicit_midpoint;
+mod radau;
+mod trapezoidal;
+
+use super::sampling::{Sample, Sampling};
+use super::{Interpolation, Ode, Scheme};
+use crate::dynamics::Residual;
+use crate::error::{Error, Result};
+use crate::scalar::{Param, Scalar};
+use std::fmt;
+
+pub use dae::DaeEquation;
+pub use discretized::{GridEquation, ImplicitDiscretized};
+
+/// The coefficients of a scheme.
+#[derive(Debug)]
+pub(super) struct Tableau {
+    /// `c`; the first is that of the state before the step where [`from_start`](Self::from_start).
+    pub(super) nodes: &'static [f64],
+    /// `a`, a row for each unknown stage.
+    pub(super) stages: &'static [&'static [f64]],
+    /// Whether the first slope is that of the state before the step.
+    pub(super) from_start: bool,
+}
+
+/// The tableau of a scheme; none for those that are explicit, or have none.
+#[inline(always)]
+pub(super) fn tableau(scheme: Scheme) -> Option<&'static Tableau> {
+    match scheme {
+        Scheme::BackwardEuler | Scheme::Bdf2 => Some(&backward_euler::TABLEAU),
+        Scheme::Trapezoidal => Some(&trapezoidal::TABLEAU),
+        Scheme::ImplicitMidpoint => Some(&implicit_midpoint::TABLEAU),
+        Scheme::RadauIIA5 => Some(&radau::TABLEAU),
+        _ => None,
+    }
+}
+
+/// The equation of a step of an [`Ode`] by an implicit scheme, `x` being the state before it and the inputs `[t, Δt, u…]`
+/// (for [`Scheme::Bdf2`] `[t, Δt, ω, u…]`, ω the ratio of this step to the one before).
+///
+/// The state is that of the equation, `[n]`; for [`Scheme::Bdf2`] `[2n]`, followed by the one before it.
+pub struct StepEquation<'a, O: Ode> {
+    ode: &'a O,
+    scheme: Scheme,
+    interpolation: Interpolation,
+}
+
+impl<O: Ode> Clone for StepEquation<'_, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<O: Ode> Copy for StepEquation<'_, O> {}
+
+impl<O: Ode> fmt::Debug for StepEquation<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepEquation")
+            .field("scheme", &self.scheme)
+            .field("interpolation", &self.interpolation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<O: Ode> GridEquation for StepEquation<'_, O> {
+    fn sampling(&self) -> Sampling {
+        let m = self.ode.input_dim();
+        Sampling { m, interpolation: self.interpolation, ratio: self.scheme == Scheme::Bdf2 }
+    }
+    fn dim(&self) -> usize {
+        self.ode.state_dim()
+    }
+    fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+    fn interpolated(self, interpolation: Interpolation) -> Self {
+        Self { interpolation, ..self }
+    }
+    fn check(&self) -> Result<()> {
+        if self.scheme.is_implicit() {
+            return Ok(());
+        }
+        let expected = "an implicit one (for explicit ones use Discretized)";
+        Err(Error::setting("scheme", expected, self.scheme))
+    }
+}
+
+impl<O: Ode> Residual for StepEquation<'_, O> {
+    type Real = O::Real;
+
+    fn state_dim(&self) -> usize {
+        let n = self.ode.state_dim();
+        if self.scheme == Scheme::Bdf2 { 2 * n } else { n }
+    }
+    fn input_dim(&self) -> usize {
+        self.sampling().columns()
+    }
+    fn params(&self) -> &[O::Real] {
+        self.ode.params()
+    }
+    fn unknown_dim(&self) -> usize {
+        self.ode.state_dim() * tableau(self.scheme).map_or(1, |tableau| tableau.stages.len())
+    }
+    fn scratch_dim(&self) -> usize {
+        let (n, m, scratch) = (self.ode.state_dim(), self.ode.input_dim(), self.ode.scratch_dim());
+        m + match self.scheme {
+            Scheme::ExponentialMidpoint => exponential::scratch_dim(n),
+            _ => n + scratch,
+        }
+    }
+
+    #[inline(always)]
+    fn residual<S: Scalar<Real = O::Real>>(
+        &self,
+        params: &[Param<S>],
+        z: &[S],
+        x: &[S],
+        u: &[S],
+        r: &mut [S],
+    ) {
+        let n = self.ode.state_dim();
+        let sample = self.sampling().of(u);
+        let (r, work) = r.split_at_mut(z.len());
+        let (room, work) = work.split_at_mut(self.ode.input_dim());
+        let Some(tableau) = tableau(self.scheme) else {
+            return exponential::residual(self.ode, params, sample, z, &x[..n], r, work);
+        };
+        let (kappa, weight) = bdf2::coefficients(sample.ratio);
+        for i in 0..z.len() {
+            let y = x[i % n];
+            let base = match self.scheme {
+                Scheme::Bdf2 => (y - x[n + i % n]).mul_add(kappa, y),
+                _ => y,
+            };
+            r[i] = z[i] - base;
+        }
+        let dt = match self.scheme {
+            Scheme::Bdf2 => sample.dt * weight,
+            _ => sample.dt,
+        };
+        for (e, &node) in tableau.nodes.iter().enumerate() {
+            let known = usize::from(tableau.from_start);
+            let y = if e < known { &x[..n] } else { &z[(e - known) * n..][..n] };
+            let t = sample.dt.mul_add(S::from_f64(node), sample.t);
+            self.ode.rhs(params, t, y, sample.inputs_at(node, room), work);
+            for (row, coefficients) in tableau.stages.iter().enumerate() {
+                let weight = dt * S::from_f64(-coefficients[e]);
+                for j in 0..n {
+                    r[row * n + j] = work[j].mul_add(weight, r[row * n + j]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn state<S: Scalar<Real = O::Real>>(&self, z: &[S], x: &[S], _: &[S], next: &mut [S]) {
+        let n = self.ode.state_dim();
+        let last = &z[z.len() - n..];
+        for j in 0..n {
+            next[j] = match self.scheme {
+                // The stage is half-way.
+                Scheme::ImplicitMidpoint => last[j] + (last[j] - x[j]),
+                _ => last[j],
+            };
+        }
+        if self.scheme == Scheme::Bdf2 {
+            next[n..].copy_from_slice(&x[..n]);
+        }
+    }
+
+    fn coarser(&self) -> Option<Self> {
+        // Of two steps the earlier would be another.
+        (self.scheme != Scheme::Bdf2).then_some(Self { scheme: Scheme::RadauIIA5, ..*self })
+    }
+
+    fn coarsen(&self, inputs: &[O::Real], steps: usize, coarse: &mut [O::Real]) {
+        self.sampling().coarsen(inputs, steps, coarse);
+    }
+}
+
+/// One step's time, length and inputs.
+pub(super) type Step<'u, S> = Sample<'u, S>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stages are polynomials' values: `Σ_j a_ij c_j^(q−1) = c_i^q / q` for q up to the number of slopes.
+    #[test]
+    fn stages_are_collocation() {
+        for scheme in [
+            Scheme::BackwardEuler,
+            Scheme::Trapezoidal,
+            Scheme::ImplicitMidpoint,
+            Scheme::RadauIIA5,
+        ] {
+            let tableau = tableau(scheme).unwrap();
+            let known = usize::from(tableau.from_start);
+            for (row, coefficients) in tableau.stages.iter().enumerate() {
+                let end = tableau.nodes[row + known];
+                for q in 1..=coefficients.len() as i32 {
+                    let sum: f64 = coefficients
+                        .iter()
+                        .zip(tableau.nodes)
+                        .map(|(a, c)| a * if q == 1 { 1.0 } else { c.powi(q - 1) })
+                        .sum();
+                    assert!((sum - end.powi(q) / f64::from(q)).abs() < 1e-15, "{scheme} {row} {q}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! Filtering and smoothing of linear-Gaussian models as associative scans.
+
+// A closure handed to an iterator may be left out of line, without the kernel's instructions.
+#![allow(clippy::needless_range_loop, clippy::manual_memcpy)]
+
+pub(crate) mod matrix;
+
+use super::ScanOp;
+use crate::dynamics::Structure;
+use crate::error::{Error, Result};
+use crate::scalar::{Real, Scalar};
+use matrix::{
+    add_transposed_product, factor, multiply, multiply_transposed, solve, solve_factored,
+    symmetrise,
+};
+
+/// Composition of the steps of a Kalman filter, for the model
+///
+/// ```text
+/// x_t = F_t x_{t−1} + u_t + noise of variance 1,    y_t = x_t + noise of variance 1/λ
+/// ```
+///
+/// whose most probable trajectory is the solution of a damped least-squares problem,
+///
+/// ```text
+/// min ½ Σ ‖x_t − F_t x_{t−1} − u_t‖² + (λ/2) Σ ‖x_t − y_t‖²
+/// ```
+///
+/// a Levenberg–Marquardt step of [`Solver::elk`](crate::Solver::elk).
+///
+/// An element `[A, b, C, η, J]` says what a run of steps makes of the state `z` before it: the state after it is
+/// normal with mean `A z + b` and variance `C`, and the observations within it have the log-likelihood
+/// `ηᵀz − ½ zᵀJz`. `A`, `C` and `J` are row-major `n × n`, or the blocks along their diagonals: [`dense`](Self::dense),
+/// [`diagonal`](Self::diagonal), [`blocks`](Self::blocks) of `k × k`, which are closed under combination. Width
+/// `3nk + 2n`, with `k = n` where dense.
+///
+/// A combine, `i` before `j`, with `W = (I + C_i J_j)⁻¹`:
+///
+/// ```text
+/// A = A_j W A_i    b = A_j W (b_i + C_i η_j) + b_j    C = A_j W C_i A_jᵀ + C_j
+/// η = (W A_i)ᵀ (η_j − J_j b_i) + η_i    J = (W A_i)ᵀ J_j A_i + J_i
+/// ```
+///
+/// about `16 n k²` flops. The scan, from [`pack_first`](Self::pack_first) on, gives in `b` and `C` the mean and
+/// variance of `x_t` given `y_1..y_t`. The most probable trajectory needs what comes later too: the
+/// [`smoothing`](Self::smoothing) elements `x_t = E_t x_{t+1} + g_t`, scanned from the end by
+/// [`Opposite`](super::Opposite) affine maps.
+///
+/// Source: Särkkä and García-Fernández, *Temporal parallelization of Bayesian smoothers*, IEEE TAC 2021,
+/// [arXiv:1905.13002](https://arxiv.org/abs/1905.13002).
+///
+/// # Example
+/// ```
+/// use deer_solver::{Cpu, scan::{AffineDense, KalmanFilter, Opposite}};
+///
+/// // x_t = x_{t−1} observed as 3, 0, 0: min ½ Σ (x_t − x_{t−1})² + ½ Σ (x_t − y_t)², x_0 = 0.
+/// let op = KalmanFilter::dense(1);
+/// let (f, u, y) = ([1.0], [0.0], [3.0, 0.0, 0.0]);
+/// let mut filtered = vec![0.0; 3 * op.width()];
+/// for (t, element) in filtered.chunks_mut(op.width()).enumerate() {
+///     match t {
+///         0 => op.pack_first(&u, &y[..1], 1.0, element),
+///         _ => op.pack(&f, &u, &y[t..t + 1], 1.0, element),
+///     }
+/// }
+/// Cpu::new().scan(&op, &mut filtered)?;
+///
+/// let mut smoothed = vec![0.0; 3 * 2]; // [E, g] each
+/// for (t, element) in smoothed.chunks_mut(2).enumerate() {
+///     let next = (t < 2).then_some((&f[..], &u[..]));
+///     op.smoothing(&filtered[t * op.width()..][..op.width()], next, element);
+/// }
+/// Cpu::new().scan_reverse(&Opposite(AffineDense::new(1)), &mut smoothed)?;
+/// let x: Vec<f64> = smoothed.chunks(2).map(|element| element[1]).collect();
+/// // 3 x_1 − x_2 = 3, −x_1 + 3 x_2 − x_3 = 0, −x_2 + 2 x_3 = 0.
+/// assert!((x[0] - 15.0 / 13.0).abs() < 1e-15 && (x[2] - 3.0 / 13.0).abs() < 1e-15);
+/// # Ok::<(), deer_solver::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct KalmanFilter {
+    n: usize,
+    size: usize,
+}
+
+/// The parts of an element.
+struct Parts<'e, R> {
+    a: &'e [R],
+    b: &'e [R],
+    c: &'e [R],
+    eta: &'e [R],
+    j: &'e [R],
+}
+
+impl KalmanFilter {
+    /// For states of `n` components.
+    pub fn dense(n: usize) -> Self {
+        Self { n, size: n }
+    }
+
+    /// For states of `n` components that do not mix.
+    pub fn diagonal(n: usize) -> Self {
+        Self { n, size: 1 }
+    }
+
+    /// For states of `n` components that mix in blocks of `k` side by side.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where `k` is 0 or does not divide `n`.
+    pub fn blocks(n: usize, k: usize) -> Result<Self> {
+        if k == 0 || !n.is_multiple_of(k) {
+            return Err(Error::setting("k", format!("a divisor of n = {n}"), k));
+        }
+        Ok(Self { n, size: k })
+    }
+
+    /// With the matrices of `structure`, in its compact order.
+    pub(crate) fn of(structure: Structure, n: usize) -> Self {
+        Self { n, size: structure.block_size(n) }
+    }
+
+    /// Numbers in one element.
+    pub fn width(&self) -> usize {
+        3 * self.entries() + 2 * self.n
+    }
+
+    /// Entries of one matrix, `nk`.
+    pub fn entries(&self) -> usize {
+        self.n * self.size
+    }
+
+    /// The element of a step: `f` is `F_t` in the operator's form, `u` and `y` are `[n]`, `λ ≥ 0`.
+    pub fn pack<R: Real>(&self, f: &[R], u: &[R], y: &[R], lambda: f64, element: &mut [R]) {
+        let (kappa, rest) = shares::<R>(lambda);
+        let (a, b, c, eta, j) = self.parts_mut(element);
+        let square = self.size * self.size;
+        eta.fill(R::default());
+        j.fill(R::default());
+        c.fill(R::default());
+        for (i, b) in b.iter_mut().enumerate() {
+            *b = u[i] + kappa * (y[i] - u[i]);
+            c[i * self.size + i % self.size] = rest;
+        }
+        for block in 0..self.n.checked_div(self.size).unwrap_or(0) {
+            let (rows, entries) = (block * self.size, block * square);
+            let f = &f[entries..entries + square];
+            for (a, &f) in a[entries..entries + square].iter_mut().zip(f) {
+                *a = rest * f;
+            }
+            let j = &mut j[entries..entries + square];
+            add_transposed_product(self.size, self.size, f, f, j);
+            j.iter_mut().for_each(|j| *j *= kappa);
+            for k in 0..self.size {
+                let difference = kappa * (y[rows + k] - u[rows + k]);
+                for i in 0..self.size {
+                    eta[rows + i] += f[k * self.size + i] * difference;
+                }
+            }
+        }
+    }
+
+    /// The element of the first step, after a known state: `mean` is `f_1(x_0)`.
+    pub fn pack_first<R: Real>(&self, mean: &[R], y: &[R], lambda: f64, element: &mut [R]) {
+        let (kappa, rest) = shares::<R>(lambda);
+        element.fill(R::default());
+        let (_, b, c, _, _) = self.parts_mut(element);
+        for (i, b) in b.iter_mut().enumerate() {
+            *b = mean[i] + kappa * (y[i] - mean[i]);
+            c[i * self.size + i % self.size] = rest;
+        }
+    }
+
+    /// The mean `b` in an element: after a scan, that of `x_t` given all observations up to `t`.
+    pub fn mean<'e, R: Real>(&self, element: &'e [R]) -> &'e [R] {
+        self.parts(element).b
+    }
+
+    /// The variance `C` in an element.
+    pub fn variance<'e, R: Real>(&self, element: &'e [R]) -> &'e [R] {
+        self.parts(element).c
+    }
+
+    /// The affine map `x_t = E x_{t+1} + g` to the most probable `x_t`, as `[E, g]`, from the filtered element of `t` and the next
+    /// step's `F` and `u`; of the last step, which has none, `E = 0` and `g` is the mean.
+    ///
+    /// ```text
+    /// E = C Fᵀ (F C Fᵀ + I)⁻¹    g = b − E (F b + u)
+    /// ```
+    pub fn smoothing<R: Real>(
+        &self,
+        filtered: &[R],
+        next: Option<(&[R], &[R])>,
+        smoothing: &mut [R],
+    ) {
+        let (b, c) = (self.mean(filtered), self.variance(filtered));
+        let (gain, g) = smoothing.split_at_mut(self.entries());
+        let Some((f, u)) = next else {
+            gain.fill(R::default());
+            g.copy_from_slice(b);
+            return;
+        };
+        let square = self.size * self.size;
+        let mut step = Smoothing::new(self.size, R::default());
+        for block in 0..self.n.checked_div(self.size).unwrap_or(0) {
+            let rows = block * self.size..(block + 1) * self.size;
+            let entries = block * square..(block + 1) * square;
+            step.predict(&f[entries.clone()], &c[entries.clone()]);
+            let (b, u, f) = (&b[rows.clone()], &u[rows.clone()], &f[entries.clone()]);
+            step.smooth(f, b, u, &mut gain[entries], &mut g[rows]);
+        }
+    }
+
+    /// Takes a normal state (`mean` `[n]`, `variance`) through an element: becomes that after it.
+    pub(crate) fn advance<R: Real>(&self, element: &[R], mean: &mut [R], variance: &mut [R]) {
+        let parts = self.parts(element);
+        let (size, square) = (self.size, self.size * self.size);
+        let mut matrix = vec![R::default(); square];
+        let mut right = vec![R::default(); square + size];
+        let mut product = right.clone();
+        for block in 0..self.n.checked_div(size).unwrap_or(0) {
+            let rows = block * size..(block + 1) * size;
+            let entries = block * square..(block + 1) * square;
+            let (a, j) = (&parts.a[entries.clone()], &parts.j[entries.clone()]);
+            let (mean, c) = (&mut mean[rows.clone()], &mut variance[entries.clone()]);
+            one_plus_product(size, c, j, &mut matrix);
+            // Columns: W C, W (b + C η).
+            for i in 0..size {
+                let row = &mut right[i * (size + 1)..(i + 1) * (size + 1)];
+                row[..size].copy_from_slice(&c[i * size..(i + 1) * size]);
+                row[size] = mean[i] + dot(&c[i * size..(i + 1) * size], &parts.eta[rows.clone()]);
+            }
+            solve(size, size + 1, &mut matrix, &mut right);
+            multiply(size, size + 1, a, &right, &mut product);
+            for i in 0..size {
+                let row = &product[i * (size + 1)..(i + 1) * (size + 1)];
+                mean[i] = row[size] + parts.b[rows.start + i];
+                for k in 0..size {
+                    c[i * size + k] = dot(&row[..size], &a[k * size..(k + 1) * size])
+                        + parts.c[entries.start + i * size + k];
+                }
+            }
+            symmetrise(size, c);
+        }
+    }
+
+    /// Takes what later observations say of the state after an element (`eta` `[n]`, `information`) back through
+    /// it: becomes what they and its own say of the state before it.
+    pub(crate) fn retreat<R: Real>(&self, element: &[R], eta: &mut [R], information: &mut [R]) {
+        let parts = self.parts(element);
+        let (size, square) = (self.size, self.size * self.size);
+        let mut matrix = vec![R::default(); square];
+        let mut solved = vec![R::default(); square];
+        let mut product = solved.clone();
+        for block in 0..self.n.checked_div(size).unwrap_or(0) {
+            let rows = block * size..(block + 1) * size;
+            let entries = block * square..(block + 1) * square;
+            let (a, b) = (&parts.a[entries.clone()], &parts.b[rows.clone()]);
+            let (eta, j) = (&mut eta[rows.clone()], &mut information[entries.clone()]);
+            one_plus_product(size, &parts.c[entries.clone()], j, &mut matrix);
+            solved.copy_from_slice(a);
+            solve(size, size, &mut matrix, &mut solved);
+            multiply(size, size, j, a, &mut product);
+            let mut left = eta.to_vec();
+            for i in 0..size {
+                left[i] -= dot(&j[i * size..(i + 1) * size], b);
+            }
+            j.copy_from_slice(&parts.j[entries.clone()]);
+            eta.copy_from_slice(&parts.eta[rows]);
+            add_transposed_product(size, size, &solved, &product, j);
+            add_transposed_product(size, 1, &solved, &left, eta);
+            symmetrise(size, j);
+        }
+    }
+
+    /// The most probable state, from what the earlier observations say of it (`mean`, `variance`) and what the later
+    /// ones say (`eta`, `information`).
+    pub(crate) fn posterior<R: Real>(
+        &self,
+        (mean, variance): (&[R], &[R]),
+        (eta, information): (&[R], &[R]),
+        out: &mut [R],
+    ) {
+        let (size, square) = (self.size, self.size * self.size);
+        let mut matrix = vec![R::default(); square];
+        for block in 0..self.n.checked_div(size).unwrap_or(0) {
+            let rows = block * size..(block + 1) * size;
+            let c = &variance[block * square..(block + 1) * square];
+            one_plus_product(size, c, &information[block * square..], &mut matrix);
+            let out = &mut out[rows.clone()];
+            for i in 0..size {
+                let row = &c[i * size..(i + 1) * size];
+                out[i] = mean[rows.start + i] + dot(row, &eta[rows.clone()]);
+            }
+            solve(size, 1, &mut matrix, out);
+        }
+    }
+
+    fn parts<'e, R>(&self, element: &'e [R]) -> Parts<'e, R> {
+        let (a, rest) = element.split_at(self.entries());
+        let (b, rest) = rest.split_at(self.n);
+        let (c, rest) = rest.split_at(self.entries());
+        let (eta, j) = rest.split_at(self.n);
+        Parts { a, b, c, eta, j }
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn parts_mut<'e, R>(
+        &self,
+        element: &'e mut [R],
+    ) -> (&'e mut [R], &'e mut [R], &'e mut [R], &'e mut [R], &'e mut [R]) {
+        let (a, rest) = element.split_at_mut(self.entries());
+        let (b, rest) = rest.split_at_mut(self.n);
+        let (c, rest) = rest.split_at_mut(self.entries());
+        let (eta, j) = rest.split_at_mut(self.n);
+        (a, b, c, eta, j)
+    }
+}
+
+impl<R: Real> ScanOp<R> for KalmanFilter {
+    fn width(&self) -> usize {
+        KalmanFilter::width(self)
+    }
+
+    fn identity(&self, out: &mut [R]) {
+        out.fill(R::default());
+        for i in 0..self.n {
+            out[i * self.size + i % self.size] = R::one();
+        }
+    }
+
+    /// `I + C_i J_j`, the right-hand sides of its systems, and a product.
+    fn workspace(&self) -> usize {
+        self.size * self.size + 2 * self.size * (2 * self.size + 1) + self.size
+    }
+
+    fn combine(&self, earlier: &[R], later: &[R], out: &mut [R], work: &mut [R]) {
+        let (size, square) = (self.size, self.size * self.size);
+        let columns = 2 * size + 1;
+        let (i, j) = (self.parts(earlier), self.parts(later));
+        let (out_a, out_b, out_c, out_eta, out_j) = self.parts_mut(out);
+        let (matrix, work) = work.split_at_mut(square);
+        let (right, work) = work.split_at_mut(size * columns);
+        let (product, left) = work.split_at_mut(size * columns);
+        for block in 0..self.n.checked_div(size).unwrap_or(0) {
+            let rows = block * size..(block + 1) * size;
+            let entries = block * square..(block + 1) * square;
+            let (a_i, a_j) = (&i.a[entries.clone()], &j.a[entries.clone()]);
+            let (c_i, j_j) = (&i.c[entries.clone()], &j.j[entries.clone()]);
+            one_plus_product(size, c_i, j_j, matrix);
+            // Columns: W A_i, W C_i, W (b_i + C_i η_j).
+            for row in 0..size {
+                let right = &mut right[row * columns..(row + 1) * columns];
+                let c_row = &c_i[row * size..(row + 1) * size];
+                right[..size].copy_from_slice(&a_i[row * size..(row + 1) * size]);
+                right[size..2 * size].copy_from_slice(c_row);
+                right[2 * size] = i.b[rows.start + row] + dot(c_row, &j.eta[rows.clone()]);
+            }
+            solve(size, columns, matrix, right);
+            multiply(size, columns, a_j, right, product);
+            for row in 0..size {
+                let product = &product[row * columns..(row + 1) * columns];
+                out_a[entries.clone()][row * size..(row + 1) * size]
+                    .copy_from_slice(&product[..size]);
+                out_b[rows.start + row] = product[2 * size] + j.b[rows.start + row];
+                for k in 0..size {
+                    let entry = entries.start + row * size + k;
+                    out_c[entry] =
+                        dot(&product[size..2 * size], &a_j[k * size..(k + 1) * size]) + j.c[entry];
+                }
+                // η_j − J_j b_i
+                left[row] = j.eta[rows.start + row]
+                    - dot(&j_j[row * size..(row + 1) * size], &i.b[rows.clone()]);
+            }
+            symmetrise(size, &mut out_c[entries.clone()]);
+            // W A_i, without the other columns.
+            for row in 1..size {
+                right.copy_within(row * columns..row * columns + size, row * size);
+            }
+            let solved = &right[..square];
+            multiply(size, size, j_j, a_i, &mut product[..square]);
+            out_j[entries.clone()].copy_from_slice(&i.j[entries.clone()]);
+            out_eta[rows.clone()].copy_from_slice(&i.eta[rows.clone()]);
+            add_transposed_product(size, size, solved, product, &mut out_j[entries.clone()]);
+            add_transposed_product(size, 1, solved, left, &mut out_eta[rows]);
+            symmetrise(size, &mut out_j[entries]);
+        }
+    }
+}
+
+/// κ = λ/(1 + λ), the share of an observation in a mean, and 1 − κ.
+pub(crate) fn shares<R: Real>(lambda: f64) -> (R, R) {
+    let rest = 1.0 / (1.0 + lambda);
+    (R::from_f64(lambda * rest), R::from_f64(rest))
+}
+
+fn dot<R: Real>(a: &[R], b: &[R]) -> R {
+    a.iter().zip(b).fold(R::default(), |sum, (&a, &b)| sum + a * b)
+}
+
+/// `out = I + left · right`
+fn one_plus_product<R: Real>(n: usize, left: &[R], right: &[R], out: &mut [R]) {
+    multiply(n, n, left, right, out);
+    for i in 0..n {
+        out[i * (n + 1)] += R::one();
+    }
+}
+
+/// One step of the filter and of the smoother over a block of `n` components, of numbers or lanes.
+///
+/// The filter's gain needs no general elimination here: with `S = (1 − κ) I + κ P`, `P = F C Fᵀ + I`, everything
+/// follows from systems with `S` and `P`, which are at least the identity's size.
+#[derive(Clone, Debug)]
+pub(crate) struct Smoothing<S> {
+    n: usize,
+    /// `F C`
+    crossed: Vec<S>,
+    /// `P = F C Fᵀ + I`
+    predicted: Vec<S>,
+    factored: Vec<S>,
+    work: Vec<S>,
+    vector: Vec<S>,
+}
+
+impl<S: Scalar> Smoothing<S> {
+    #[inline(always)]
+    pub(crate) fn new(n: usize, zero: S) -> Self {
+        let square = vec![zero; n * n];
+        Self {
+            n,
+            crossed: square.clone(),
+            predicted: square.clone(),
+            factored: square.clone(),
+            work: square,
+            vector: vec![zero; n],
+        }
+    }
+
+    /// Takes in a step's `F`, after a state with variance `c`.
+    #[inline(always)]
+    pub(crate) fn predict(&mut self, f: &[S], c: &[S]) {
+        let n = self.n;
+        multiply(n, n, f, c, &mut self.crossed);
+        multiply_transposed(n, &self.crossed, f, &mut self.predicted);
+        symmetrise(n, &mut self.predicted);
+        for i in 0..n {
+            self.predicted[i * (n + 1)] += S::from_f64(1.0);
+        }
+    }
+
+    /// The map back, `x_{t−1} = E x_t + g`: `E = C Fᵀ P⁻¹`, `g = b − E (F b + u)`.
+    #[inline(always)]
+    pub(crate) fn smooth(&mut self, f: &[S], b: &[S], u: &[S], gain: &mut [S], g: &mut [S]) {
+        let n = self.n;
+        self.factored.copy_from_slice(&self.predicted);
+        factor(n, &mut self.factored);
+        self.work.copy_from_slice(&self.crossed);
+        solve_factored(n, n, &self.factored, &mut self.work);
+        for i in 0..n {
+            for k in 0..n {
+                gain[i * n + k] = self.work[k * n + i];
+            }
+        }
+        multiply(n, 1, f, b, &mut self.vector);
+        for i in 0..n {
+            self.vector[i] += u[i];
+        }
+        for i in 0..n {
+            let mut sum = b[i];
+            for k in 0..n {
+                sum -= gain[i * n + k] * self.vector[k];
+            }
+            g[i] = sum;
+        }
+    }
+
+    /// Takes in the observation, `y = 0`, of the state after the step, whose mean was `f b + u`: `b` and `c` become its mean and
+    /// variance, `(1 − κ) S⁻¹ (F b + u)` and `(1 − κ) S⁻¹ P`. Leaves the factor of `S`.
+    #[inline(always)]
+    pub(crate) fn observe(
+        &mut self,
+        (kappa, rest): (S, S),
+        f: &[S],
+        u: &[S],
+        b: &mut [S],
+        c: &mut [S],
+    ) {
+        let n = self.n;
+        for (s, &p) in self.factored.iter_mut().zip(&self.predicted) {
+            *s = p * kappa;
+        }
+        for i in 0..n {
+            self.factored[i * (n + 1)] += rest;
+        }
+        factor(n, &mut self.factored);
+        multiply(n, 1, f, b, &mut self.vector);
+        for i in 0..n {
+            self.vector[i] += u[i];
+            b[i] = self.vector[i];
+        }
+        solve_factored(n, 1, &self.factored, b);
+        c.copy_from_slice(&self.predicted);
+        solve_factored(n, n, &self.factored, c);
+        symmetrise(n, c);
+        for x in b.iter_mut().chain(c) {
+            *x *= rest;
+        }
+    }
+
+    /// Takes an element of the steps before on through the step that [`observe`](Self::observe) has taken in, in what depends on the
+    /// state before them: `A = (1 − κ) H`, `η −= κ Hᵀ (F b + u)`, `J += κ (F A)ᵀ H` with `H = S⁻¹ F A`.
+    #[inline(always)]
+    pub(crate) fn extend(
+        &mut self,
+        (kappa, rest): (S, S),
+        f: &[S],
+        a: &mut [S],
+        eta: &mut [S],
+        j: &mut [S],
+    ) {
+        let n = self.n;
+        let product = &mut self.crossed;
+        multiply(n, n, f, a, product);
+        a.copy_from_slice(product);
+        solve_factored(n, n, &self.factored, a);
+        for x in product.iter_mut() {
+            *x *= kappa;
+        }
+        add_transposed_product(n, n, product, a, j);
+        symmetrise(n, j);
+        for x in self.vector.iter_mut() {
+            *x *= -kappa;
+        }
+        add_transposed_product(n, 1, a, &self.vector, eta);
+        for x in a {
+            *x *= rest;
+        }
+    }
+}

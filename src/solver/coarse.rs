@@ -1,0 +1,190 @@
+//! What a coarser grid tells of the blocks: where they start, and how their ends depend on that.
+//!
+//! A discretised equation can be run with longer steps, a few to each block. One run of those in order gives a first
+//! guess of the state before every block, and Jacobians `M̃` of the blocks' maps, at a few per cent of a sweep's cost. Sweeps over
+//! the blocks then need values alone,
+//!
+//! ```text
+//! s⁺_{b+1} = e_b + M̃_b (s⁺_b − s_b),
+//! ```
+//!
+//! and converge at the rate of the difference between the two grids (parareal with exact tangents of the coarse
+//! propagator; Gander & Vandewalle 2007, SIAM J. Sci. Comput. 29).
+
+use super::maps::Maps;
+use super::run::Run;
+use super::{Linearization, blocks};
+use crate::backend::{Block, LinearizeSettings, Sweep};
+use crate::dynamics::Recurrence;
+use crate::error::Result;
+use crate::problem::Problem;
+use crate::scalar::Real;
+use ndarray::Array2;
+
+/// Cost of the coarse run, as a share of the loop's.
+const SHARE: f64 = 0.03;
+/// Coarse steps in a block.
+const FEWEST: usize = 2;
+const MOST: usize = 64;
+
+/// The blocks of a problem as the coarser grid has them.
+pub(super) struct Coarse<R> {
+    /// The state before each block, `[blocks, n]`.
+    pub(super) starts: Vec<R>,
+    pub(super) maps: Maps<R>,
+    /// How much larger than what each block adds a difference becomes, components against their size.
+    pub(super) growth: f64,
+    /// Largest difference from a grid twice as coarse, components against their size.
+    pub(super) difference: f64,
+}
+
+/// The recurrence on a coarser grid, with its inputs for each sequence, and which steps make a block.
+struct Grid<D: Recurrence> {
+    coarser: D,
+    inputs: Vec<Array2<D::Real>>,
+    pieces: Vec<Block>,
+}
+
+impl<D: Recurrence> Grid<D> {
+    /// With at most `steps` steps to each of `blocks`.
+    fn new<B: Sweep<D>>(
+        run: &Run<'_, '_, D, B>,
+        coarser: D,
+        blocks: &[Block],
+        steps: usize,
+    ) -> Self {
+        let m = run.problem.input_dim();
+        let mut inputs = vec![Vec::new(); run.problem.batch_size()];
+        let mut pieces = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            // The last block of a sequence may be shorter than the others.
+            let steps = steps.min(block.len);
+            let own: &mut Vec<D::Real> = &mut inputs[block.batch];
+            let before = own.len();
+            own.resize(before + steps * m, D::Real::default());
+            let fine = block.start * m..(block.start + block.len) * m;
+            coarser.coarsen(&run.problem.inputs(block.batch)[fine], steps, &mut own[before..]);
+            pieces.push(Block { batch: block.batch, start: before / m.max(1), len: steps });
+        }
+        let inputs = inputs
+            .into_iter()
+            .map(|all| Array2::from_shape_vec((all.len() / m.max(1), m), all).unwrap_or_default())
+            .collect();
+        Self { coarser, inputs, pieces }
+    }
+
+    /// Runs it in order; the state before each block and the trajectory.
+    fn run<B: Sweep<D>>(
+        &self,
+        run: &Run<'_, '_, D, B>,
+        problem: &Problem<'_, D>,
+    ) -> Result<(Vec<D::Real>, B::Trajectory)> {
+        let mut trajectory = run.backend.allocate(problem)?;
+        let whole = blocks::partition(problem, problem.max_steps().max(1));
+        let first: Vec<D::Real> = whole
+            .iter()
+            .flat_map(|block| problem.initial_state().row(block.batch).to_vec())
+            .collect();
+        run.backend.run_in_order(problem, &mut trajectory, &whole, &first)?;
+        let mut starts = vec![D::Real::default(); self.pieces.len() * problem.state_dim()];
+        run.backend.read_starts(problem, &trajectory, &self.pieces, &mut starts)?;
+        Ok((starts, trajectory))
+    }
+
+    fn problem<B: Sweep<D>>(&self, run: &Run<'_, '_, D, B>) -> Result<Problem<'_, D>> {
+        Problem::of_owned(&self.coarser, run.problem.initial_state(), self.inputs.clone())?
+            .with_params(run.problem.params())
+    }
+}
+
+/// Runs `blocks` on a coarser grid; none where the recurrence has none that is cheap enough, or what comes is not finite.
+pub(super) fn run<D: Recurrence, B: Sweep<D>>(
+    run: &Run<'_, '_, D, B>,
+    blocks: &[Block],
+    cost_in_order: f64,
+) -> Result<Option<Coarse<D::Real>>> {
+    let Some(coarser) = run.problem.dynamics().coarser() else { return Ok(None) };
+    let n = run.problem.state_dim();
+    let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
+    let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
+    let cost = run.backend.cost(&Problem::of_owned(&coarser, none, Vec::new())?).in_order;
+    // The grid that is coarser still takes half as many.
+    let steps = ((SHARE / 1.5 * longest as f64 * cost_in_order / cost) as usize).min(MOST);
+    if steps < FEWEST {
+        return Ok(None);
+    }
+    let Some(coarsest) = run.problem.dynamics().coarser() else { return Ok(None) };
+    let coarsest = Grid::new(run, coarsest, blocks, steps / 2);
+    let (rough, _) = coarsest.run(run, &coarsest.problem(run)?)?;
+    let grid = Grid::new(run, coarser, blocks, steps);
+    let problem = grid.problem(run)?;
+    let (starts, mut trajectory) = grid.run(run, &problem)?;
+    let finite = |values: &[D::Real]| values.iter().all(|x| x.is_finite());
+    if !finite(&rough) || !finite(&starts) {
+        return Ok(None);
+    }
+    let sizes = sizes(&starts, n);
+    let difference = rough.iter().zip(&starts).enumerate().fold(0.0f64, |largest, (i, (a, b))| {
+        largest.max((a.to_f64() - b.to_f64()).abs() / sizes[i % n])
+    });
+    let settings = LinearizeSettings {
+        block: steps,
+        linearization: Linearization::Full,
+        factor: 1.0,
+        tolerance: run.tolerance,
+    };
+    let structure = run.backend.structure(&problem);
+    let mut maps = Maps::zeros(Some(structure), 1.0, blocks.len(), n);
+    run.backend.linearize(
+        &problem,
+        &mut trajectory,
+        &grid.pieces,
+        &settings,
+        &mut maps.starts,
+        &mut maps.ends,
+        &mut maps.maps,
+    )?;
+    if !finite(&maps.ends) || !finite(&maps.maps) {
+        return Ok(None);
+    }
+    let growth = growth(blocks, &maps, n);
+    Ok(Some(Coarse { starts, maps, growth, difference }))
+}
+
+/// Follows a difference of random sign and the size of the state that every block adds to, and takes the largest that
+/// it becomes.
+fn growth<R: Real>(blocks: &[Block], maps: &Maps<R>, n: usize) -> f64 {
+    let sizes = sizes(&maps.starts, n);
+    let (mut change, mut next) = (vec![R::default(); n], vec![R::default(); n]);
+    let mut largest = 0.0f64;
+    // Signs by a linear congruence.
+    let mut state = 1u64;
+    for (i, block) in blocks.iter().enumerate() {
+        if block.start == 0 {
+            change.fill(R::default());
+        }
+        for (change, &size) in change.iter_mut().zip(&sizes) {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let sign = if state >> 63 == 0 { 1.0 } else { -1.0 };
+            *change += R::from_f64(sign * size);
+        }
+        next.fill(R::default());
+        maps.add(i, 1, |component| change[component], &mut next);
+        std::mem::swap(&mut change, &mut next);
+        for (change, size) in change.iter().zip(&sizes) {
+            largest = super::larger(largest, change.to_f64().abs() / size);
+        }
+    }
+    largest
+}
+
+/// The largest magnitude of each component over states `[.., n]`.
+pub(super) fn sizes<R: Real>(states: &[R], n: usize) -> Vec<f64> {
+    let mut sizes = vec![f64::MIN_POSITIVE; n];
+    for state in states.chunks_exact(n) {
+        for (size, x) in sizes.iter_mut().zip(state) {
+            *size = size.max(x.to_f64().abs());
+        }
+    }
+    sizes
+}

@@ -1,0 +1,240 @@
+//! Implicit schemes and differential-algebraic equations.
+
+use crate::common::golden::Archive;
+use crate::systems::{Tangent, VanDerPol};
+use deer_solver::ode::{Dae, ImplicitDiscretized, Interpolation, Ode, Scheme};
+use deer_solver::scalar::{Constant, Param, Scalar};
+use deer_solver::{Cpu, Problem, Recurrence, Solution, Solver, backend::Sweep};
+use ndarray::{Array1, Array2, array};
+
+const SCHEMES: [Scheme; 6] = [
+    Scheme::BackwardEuler,
+    Scheme::Trapezoidal,
+    Scheme::ImplicitMidpoint,
+    Scheme::Bdf2,
+    Scheme::RadauIIA5,
+    Scheme::ExponentialMidpoint,
+];
+
+fn nothing() -> Array2<f64> {
+    Array2::zeros((0, 0))
+}
+
+fn solve<D: Recurrence<Real = f64>>(solver: &Solver, problem: &Problem<'_, D>) -> Solution<f64>
+where
+    Cpu: Sweep<D>,
+{
+    let solution = solver.solve(problem, &Cpu::new()).unwrap();
+    assert!(solution.converged(), "{solver:?}: {:?}", solution.termination());
+    solution
+}
+
+/// A grid whose steps are of three lengths, finer by `halvings`.
+fn uneven(end: f64, steps: usize, halvings: u32) -> Array1<f64> {
+    let mut times = vec![0.0];
+    for k in 0..steps {
+        times.push(times[k] + [0.5, 1.0, 1.5][k % 3] * end / steps as f64);
+    }
+    for _ in 0..halvings {
+        let mut finer = vec![times[0]];
+        for pair in times.windows(2) {
+            finer.extend([0.5 * (pair[0] + pair[1]), pair[1]]);
+        }
+        times = finer;
+    }
+    Array1::from(times)
+}
+
+#[test]
+fn order_of_accuracy() {
+    for scheme in SCHEMES {
+        let error = |halvings: u32| {
+            let times = uneven(2.0, 30, halvings);
+            let discretized = ImplicitDiscretized::new(&Tangent, &times, scheme);
+            let y0 = Array1::from(Tangent::exact(0.0).to_vec());
+            let problem = discretized.problem(y0.view(), nothing().view()).unwrap();
+            let solution = solve(&Solver::sequential(), &problem);
+            let last = solution.trajectory(0).nrows() - 1;
+            let exact = Tangent::exact(times[times.len() - 1]);
+            (solution.states()[[0, last, 1]] - exact[1]).abs()
+        };
+        // The fifth order meets rounding soon.
+        let finest = if scheme == Scheme::RadauIIA5 { 2 } else { 5 };
+        let order = (error(finest - 1) / error(finest)).log2();
+        assert!((order - f64::from(scheme.order())).abs() < 0.1, "{scheme}: {order}");
+    }
+}
+
+#[test]
+fn all_methods_agree_on_a_stiff_oscillator() {
+    let oscillator = VanDerPol([30.0]);
+    let times = Array1::linspace(0.0, 100.0, 4001);
+    let y0 = array![2.0, 0.0];
+    for scheme in SCHEMES {
+        let discretized = ImplicitDiscretized::new(&oscillator, &times, scheme);
+        let problem = discretized.problem(y0.view(), nothing().view()).unwrap();
+        let expected = solve(&Solver::sequential(), &problem);
+        for solver in [Solver::jacobi(), Solver::deer(), Solver::auto()] {
+            let solution = solve(&solver, &problem);
+            for (a, b) in expected.states().iter().zip(solution.states()) {
+                assert!((a - b).abs() < 1e-8 * (1.0 + b.abs()), "{scheme} {solver:?}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// ẏ = −50 (y − u).
+struct Follower;
+
+impl Ode for Follower {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        1
+    }
+    fn input_dim(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], u: &[S], dy: &mut [S]) {
+        dy[0] = (u[0] - y[0]) * 50.0;
+    }
+}
+
+#[test]
+fn inputs_are_held_or_linear() {
+    let times = array![0.0, 0.1, 0.3];
+    let u = array![[1.0], [2.0], [4.0]];
+    for (interpolation, expected) in [
+        // y⁺ = (y + 50 Δt u) / (1 + 50 Δt), u at the step's start where it is held, at its end where it is linear.
+        (Interpolation::Held, [5.0 / 6.0, (5.0 / 6.0 + 20.0) / 11.0]),
+        (Interpolation::Linear, [10.0 / 6.0, (10.0 / 6.0 + 40.0) / 11.0]),
+    ] {
+        let discretized = ImplicitDiscretized::new(&Follower, &times, Scheme::BackwardEuler)
+            .interpolation(interpolation);
+        let problem = discretized.problem(array![0.0].view(), u.view()).unwrap();
+        let solution = solve(&Solver::sequential(), &problem);
+        for (y, expected) in solution.states().iter().zip(expected) {
+            assert!((y - expected).abs() < 1e-14, "{interpolation:?}: {y} {expected}");
+        }
+    }
+}
+
+/// ẏ₀ = −y₁, where y₁ + y₁³ = 2 y₀.
+struct Decay;
+
+impl Decay {
+    /// The algebraic variable.
+    fn rate(y: f64) -> f64 {
+        (0..60).fold(y, |z, _| z - (z + z * z * z - 2.0 * y) / (1.0 + 3.0 * z * z))
+    }
+}
+
+impl Dae for Decay {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        2
+    }
+    #[inline(always)]
+    fn residual<S: Scalar<Real = f64>>(
+        &self,
+        _: &[Param<S>],
+        _: S,
+        dy: &[S],
+        y: &[S],
+        _: &[S],
+        r: &mut [S],
+    ) {
+        r[0] = dy[0] + y[1];
+        r[1] = y[1] * (Constant(1.0) + y[1] * y[1]) - y[0] * 2.0;
+    }
+}
+
+#[test]
+fn order_of_accuracy_for_equations_with_a_constraint() {
+    // With z = y₁: dt = −(1 + 3 z²) / (2 z) dz, so that t = [ln z + 3/2 z²]/2 from z to z₀.
+    let start = Decay::rate(1.0);
+    let time = |z: f64| 0.5 * ((start / z).ln() + 1.5 * (start * start - z * z));
+    for scheme in [Scheme::BackwardEuler, Scheme::Bdf2, Scheme::RadauIIA5] {
+        let error = |halvings: u32| {
+            let times = uneven(3.0, 12, halvings);
+            let discretized = ImplicitDiscretized::of_dae(&Decay, &times, scheme);
+            let problem = discretized.problem(array![1.0, start].view(), nothing().view()).unwrap();
+            let solution = solve(&Solver::auto(), &problem);
+            let last = solution.states()[[0, times.len() - 2, 1]];
+            (time(last) - times[times.len() - 1]).abs()
+        };
+        let finest = if scheme == Scheme::RadauIIA5 { 2 } else { 6 };
+        let order = (error(finest - 1) / error(finest)).log2();
+        assert!((order - f64::from(scheme.order())).abs() < 0.1, "{scheme}: {order}");
+    }
+}
+
+/// A pendulum by its position, velocity and tension: an index of 3.
+struct Pendulum([f64; 1]);
+
+impl Dae for Pendulum {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        5
+    }
+    fn params(&self) -> &[f64] {
+        &self.0
+    }
+    #[inline(always)]
+    fn residual<S: Scalar<Real = f64>>(
+        &self,
+        g: &[Param<S>],
+        _: S,
+        dy: &[S],
+        y: &[S],
+        _: &[S],
+        r: &mut [S],
+    ) {
+        r[0] = dy[0] - y[2];
+        r[1] = dy[1] - y[3];
+        r[2] = dy[2] + y[4] * y[0];
+        r[3] = dy[3] + y[4] * y[1] + g[0];
+        r[4] = y[0] * y[0] + y[1] * y[1] - 1.0;
+    }
+}
+
+#[test]
+fn golden_pendulum() {
+    let file = Archive::open("pendulum_dae_index3_1000");
+    let (times, y0): (Array1<f64>, Array1<f64>) = (file.get("t"), file.get("y0"));
+    let expected: Array2<f64> = file.get("y");
+    let pendulum = Pendulum([10.0]);
+    let discretized = ImplicitDiscretized::of_dae(&pendulum, &times, Scheme::BackwardEuler);
+    let problem = discretized.problem(y0.view(), nothing().view()).unwrap();
+    for solver in [Solver::sequential(), Solver::deer(), Solver::auto()] {
+        let solution = solve(&solver, &problem);
+        for (state, expected) in
+            solution.trajectory(0).rows().into_iter().zip(expected.rows().into_iter().skip(1))
+        {
+            for (a, b) in state.iter().zip(expected) {
+                assert!((a - b).abs() < 1e-9, "{solver:?}: {a} {b}");
+            }
+            assert!((state[0] * state[0] + state[1] * state[1] - 1.0).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn misuse_is_named() {
+    let fault = |times: Array1<f64>, scheme, y0: Array1<f64>| {
+        ImplicitDiscretized::new(&VanDerPol([1.0]), times, scheme)
+            .problem(y0.view(), nothing().view())
+            .unwrap_err()
+            .to_string()
+    };
+    let (times, y0) = (array![0.0, 1.0], array![1.0, 0.0]);
+    let explicit = fault(times.clone(), Scheme::Rk4, y0.clone());
+    assert!(explicit.contains("use Discretized") && explicit.contains("Rk4"), "{explicit}");
+    assert!(fault(array![0.0, 0.0], Scheme::Bdf2, y0.clone()).starts_with("times: "));
+    assert!(fault(array![0.0, f64::NAN], Scheme::Bdf2, y0).starts_with("times[1]: "));
+    assert!(fault(times.clone(), Scheme::Bdf2, array![1.0]).starts_with("y0: "));
+    assert!(fault(times.clone(), Scheme::Bdf2, array![1.0, f64::INFINITY]).starts_with("y0[1]: "));
+    let decay = ImplicitDiscretized::of_dae(&Decay, &times, Scheme::Trapezoidal);
+    let fault = decay.problem(array![1.0, 1.0].view(), nothing().view()).unwrap_err();
+    assert!(fault.to_string().contains("RadauIIA5"), "{fault}");
+}
