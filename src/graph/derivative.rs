@@ -6,11 +6,11 @@
 
 use super::builder::recording;
 use super::trace::leaf;
-use super::{Binary, Builder, Graph, Id, Leaves, Op, record};
+use super::{Binary, Builder, Graph, Id, Leaves, Op, Unary, record};
 use crate::scalar::{Dual, Expr, Scalar};
 
 /// Expressions of a derivative; constants are rounded by the builder.
-type E = Expr<f64>;
+pub(super) type E = Expr<f64>;
 
 impl Graph {
     /// The derivative in one direction. Seeds are the direction: tangents of the state `[n]`, of the input
@@ -96,7 +96,7 @@ impl Graph {
     }
 }
 
-fn node(e: E) -> Id {
+pub(super) fn node(e: E) -> Id {
     e.id().unwrap_or_default()
 }
 
@@ -126,7 +126,10 @@ fn is_zero(e: E) -> bool {
 }
 
 /// The tangent of an operation, given those of its operands.
-fn push_forward(op: Op, tangent: impl Fn(Id) -> E) -> Option<E> {
+pub(super) fn push_forward(op: Op, tangent: impl Fn(Id) -> E) -> Option<E> {
+    if matches!(op, Op::Unary(Unary::Hold, _)) {
+        return None;
+    }
     let mut operands = [0; 4];
     for (place, operand) in operands.iter_mut().zip(op.operands()) {
         *place = operand;
@@ -148,6 +151,7 @@ fn pull_back(op: Op, k: usize, cotangent: E) -> Option<E> {
         (Op::Binary(Binary::Mul, a, b) | Op::MulAdd(a, b, _), _) => {
             return Some(cotangent * E::of(if k == 0 { b } else { a }));
         }
+        (Op::Unary(Unary::Hold, _), _) => return None,
         _ => {}
     }
     let mut operands = [0; 4];

@@ -68,6 +68,10 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
             let longest = lanes.iter().map(|lane| lane.stretch.len).max().unwrap_or(0);
             // 1 in the lanes that have no such step.
             let mut still = zero;
+            // Those without a block have none at all.
+            for lane in lanes.len()..Group::<R, I>::LANES {
+                still.set_lane(lane, R::from_f64(1.0));
+            }
             let mut alive = vec![true; lanes.len()];
             let (mut difference, mut magnitude) = (zero, zero);
             carry.fill(zero);
@@ -110,19 +114,14 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                         prefetch(rows(lane.cotangents, n));
                     }
                 }
-                let ragged = lanes.iter().any(|lane| lane.stretch.len < lo + steps);
+                let ragged = lanes.len() < Group::<R, I>::LANES
+                    || lanes.iter().any(|lane| lane.stretch.len < lo + steps);
                 if first {
                     if ragged {
                         given.fill(zero);
                     }
                     let rows = lanes.iter().map(|lane| lane.stretch.rows(lane.cotangents, lo, n));
                     tile::gather(rows, &mut given);
-                    // Lanes without a block have been given the first one's.
-                    for given in &mut given {
-                        for lane in lanes.len()..Group::<R, I>::LANES {
-                            given.set_lane(lane, R::default());
-                        }
-                    }
                 }
                 let mut size = zero;
                 for s in (0..steps).rev() {
