@@ -63,7 +63,8 @@ impl<D: Recurrence> Kernel for Linearize<'_, '_, D> {
                 for first in (0..n + usize::from(several)).step_by(TANGENTS) {
                     let carry: &mut dyn Carry<_, I> = &mut Tangents::<D, I>::new(group, first);
                     let results = (first == 0).then_some(&mut *results);
-                    Walks::linearize(Walk { carry, n, m, lanes, settings, results, ends, maps }).run();
+                    Walks::linearize(Walk { carry, n, m, lanes, settings, results, ends, maps })
+                        .run();
                 }
             }
             Derivative::Whole(_) | Derivative::Diagonal => {
@@ -72,11 +73,31 @@ impl<D: Recurrence> Kernel for Linearize<'_, '_, D> {
                     _ => (Structure::Diagonal, false),
                 };
                 let carry: &mut dyn Carry<_, I> = &mut Matrix::<D, I>::new(group, structure, whole);
-                Walks::linearize(Walk { carry, n, m, lanes, settings, results: Some(results), ends, maps }).run();
+                Walks::linearize(Walk {
+                    carry,
+                    n,
+                    m,
+                    lanes,
+                    settings,
+                    results: Some(results),
+                    ends,
+                    maps,
+                })
+                .run();
             }
             Derivative::Constant => {
                 let carry: &mut dyn Carry<_, I> = &mut Unchanged::<D, I>::new(group);
-                Walks::linearize(Walk { carry, n, m, lanes, settings, results: Some(results), ends, maps }).run();
+                Walks::linearize(Walk {
+                    carry,
+                    n,
+                    m,
+                    lanes,
+                    settings,
+                    results: Some(results),
+                    ends,
+                    maps,
+                })
+                .run();
             }
         }
     }

@@ -4,7 +4,7 @@ use super::walk::{Place, Visit};
 use super::{Shape, lane_shares};
 use crate::backends::cpu::carry::Vector;
 use crate::backends::cpu::group::Lane;
-use crate::scalar::{Isa, Lanes, Real, Scalar};
+use crate::scalar::{Isa, Real, Scalar};
 use crate::scan::kalman::Smoothing;
 
 /// Filters the borders of chunks, and smooths them from the last one back.
