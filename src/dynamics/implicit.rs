@@ -466,8 +466,8 @@ impl<F: Residual> Recurrence for Implicit<F> {
         let solve = Solve { residual: &self.residual, params, states, inputs, unknowns };
         dispatch(InstructionSet::detect(), solve);
     }
-    fn coarser(&self) -> Option<Self> {
-        self.residual.coarser().map(Self::new)
+    fn coarser(&self) -> Option<(Self, u32)> {
+        self.residual.coarser().map(|(residual, order)| (Self::new(residual), order))
     }
     fn coarsen(&self, inputs: &[F::Real], steps: usize, coarse: &mut [F::Real]) {
         self.residual.coarsen(inputs, steps, coarse);

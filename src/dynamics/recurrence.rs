@@ -88,7 +88,7 @@ pub trait Recurrence: sealed::Sealed + Sync {
     );
     /// [`Dynamics::coarser`].
     #[doc(hidden)]
-    fn coarser(&self) -> Option<Self>
+    fn coarser(&self) -> Option<(Self, u32)>
     where
         Self: Sized;
     /// [`Dynamics::coarsen`].
@@ -193,7 +193,7 @@ impl<D: Dynamics + ?Sized> Recurrence for D {
     }
     fn unknowns(&self, _: &[Self::Real], _: &[Self::Real], _: &[Self::Real], _: &mut [Self::Real]) {
     }
-    fn coarser(&self) -> Option<Self>
+    fn coarser(&self) -> Option<(Self, u32)>
     where
         Self: Sized,
     {

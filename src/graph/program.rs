@@ -198,10 +198,10 @@ impl Program {
         let (factors, _) = table[sums.factors..][..terms.len() * N].as_chunks::<N>();
         let mut products = terms.iter().zip(factors);
         let mut rows = [Lanes::<R, I, K>::from_f64(0.0); N];
-        for row in 0..N {
-            match sums.start[row] {
-                Start::Entry(entry) => rows[row] = Lanes::constant(table[entry as usize]),
-                Start::Slot(slot) => rows[row] = slots[slot as usize],
+        for (row, start) in rows.iter_mut().zip(sums.start) {
+            match start {
+                Start::Entry(entry) => *row = Lanes::constant(table[entry as usize]),
+                Start::Slot(slot) => *row = slots[slot as usize],
                 Start::Product => {}
             }
         }
