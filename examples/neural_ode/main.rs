@@ -74,9 +74,9 @@ fn run(options: &Options) -> Result<(), Misuse> {
     let off = normal::<f64>((1, 1, network.weights.len()), 7);
     let start = network.weights.iter().zip(&off).map(|(w, e)| w + options.disturbance * e);
     let mut learner = Network { weights: start.collect() };
-    let (losses, before, after) = fit(options, &mut learner, &y0, &times, &truth, steps, &cpu)?;
+    let fitted = fit(options, &mut learner, &y0, &times, &truth, steps, &cpu)?;
     if let Some(path) = &options.usual.plot {
-        svg::draw(path, &panels(&times, &truth, &losses, &before, &after))?;
+        svg::draw(path, &panels(&times, &truth, &fitted))?;
         say(format!("drawn     {}", path.display()));
     }
     Ok(())
@@ -117,8 +117,15 @@ fn timing(
     Ok(solution)
 }
 
-/// Steps of Adam on half the mean square of the distance from `truth`. Losses, and the trajectories of the first and the last
-/// weights.
+/// What the fit went through.
+struct Fit {
+    losses: Vec<f64>,
+    /// Trajectories `[1, T, n]` of the first and of the last weights.
+    before: Array3<f64>,
+    after: Array3<f64>,
+}
+
+/// Steps of Adam on half the mean square of the distance from `truth`.
 fn fit(
     options: &Options,
     learner: &mut Network,
@@ -127,7 +134,7 @@ fn fit(
     truth: &Solution<f64>,
     steps: usize,
     cpu: &Cpu,
-) -> Result<(Vec<f64>, Array3<f64>, Array3<f64>), Misuse> {
+) -> Result<Fit, Misuse> {
     let mut adam = Adam::new(learner.weights.len(), options.rate);
     let mut losses = Vec::with_capacity(steps);
     let mut first = None;
@@ -160,17 +167,11 @@ fn fit(
     if end.is_nan() || end >= 0.5 * start {
         return Err(Misuse::new("the loss did not fall: choose a smaller --rate"));
     }
-    Ok((losses, first.unwrap_or_default(), last))
+    Ok(Fit { losses, before: first.unwrap_or_default(), after: last })
 }
 
 /// Losses against steps; one component of the trajectories.
-fn panels(
-    times: &Array1<f64>,
-    truth: &Solution<f64>,
-    losses: &[f64],
-    before: &Array3<f64>,
-    after: &Array3<f64>,
-) -> [Panel; 2] {
+fn panels(times: &Array1<f64>, truth: &Solution<f64>, fit: &Fit) -> [Panel; 2] {
     let loss = Panel {
         title: "loss".to_owned(),
         x: "steps of Adam",
@@ -178,7 +179,7 @@ fn panels(
         log: true,
         curves: vec![Curve {
             name: "",
-            points: losses.iter().enumerate().map(|(k, &loss)| (k as f64, loss)).collect(),
+            points: fit.losses.iter().enumerate().map(|(k, &loss)| (k as f64, loss)).collect(),
         }],
         ..Panel::default()
     };
@@ -193,8 +194,8 @@ fn panels(
         y: "y₁",
         curves: vec![
             curve("to be fitted", truth.trajectory(0).column(0)),
-            curve("before", component(before).view()),
-            curve("after", component(after).view()),
+            curve("before", component(&fit.before).view()),
+            curve("after", component(&fit.after).view()),
         ],
         ..Panel::default()
     };

@@ -74,10 +74,11 @@ fn solve(mut matrix: [[f64; N]; N], b: &mut [f64; N]) {
             );
         matrix.swap(c, pivot);
         b.swap(c, pivot);
+        let upper = matrix[c];
         for row in c + 1..N {
-            let factor = matrix[row][c] / matrix[c][c];
-            for j in c..N {
-                matrix[row][j] -= factor * matrix[c][j];
+            let factor = matrix[row][c] / upper[c];
+            for (lower, upper) in matrix[row].iter_mut().zip(upper).skip(c) {
+                *lower -= factor * upper;
             }
             b[row] -= factor * b[c];
         }
