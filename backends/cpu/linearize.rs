@@ -4,6 +4,7 @@ use super::carry::{Carry, Matrix, Tangents, Unchanged, Vector};
 use super::group::{Group, Lane};
 use super::jacobian::TANGENTS;
 use super::tile;
+use super::walks::Walks;
 use crate::backend::{LinearizeSettings, Linearized};
 use crate::dynamics::{Recurrence, Structure};
 use crate::scalar::dispatch::Kernel;
@@ -62,7 +63,8 @@ impl<D: Recurrence> Kernel for Linearize<'_, '_, D> {
                 for first in (0..n + usize::from(several)).step_by(TANGENTS) {
                     let carry: &mut dyn Carry<_, I> = &mut Tangents::<D, I>::new(group, first);
                     let results = (first == 0).then_some(&mut *results);
-                    I::enter(Walk { carry, n, m, lanes, settings, results, ends, maps });
+                    Walks::linearize(Walk { carry, n, m, lanes, settings, results, ends, maps })
+                        .run();
                 }
             }
             Derivative::Whole(_) | Derivative::Diagonal => {
@@ -71,11 +73,31 @@ impl<D: Recurrence> Kernel for Linearize<'_, '_, D> {
                     _ => (Structure::Diagonal, false),
                 };
                 let carry: &mut dyn Carry<_, I> = &mut Matrix::<D, I>::new(group, structure, whole);
-                I::enter(Walk { carry, n, m, lanes, settings, results: Some(results), ends, maps });
+                Walks::linearize(Walk {
+                    carry,
+                    n,
+                    m,
+                    lanes,
+                    settings,
+                    results: Some(results),
+                    ends,
+                    maps,
+                })
+                .run();
             }
             Derivative::Constant => {
                 let carry: &mut dyn Carry<_, I> = &mut Unchanged::<D, I>::new(group);
-                I::enter(Walk { carry, n, m, lanes, settings, results: Some(results), ends, maps });
+                Walks::linearize(Walk {
+                    carry,
+                    n,
+                    m,
+                    lanes,
+                    settings,
+                    results: Some(results),
+                    ends,
+                    maps,
+                })
+                .run();
             }
         }
     }
@@ -83,7 +105,7 @@ impl<D: Recurrence> Kernel for Linearize<'_, '_, D> {
 
 /// Takes a carry along the chunks in lanes. With `results`, also stores the states inside of blocks and
 /// the residuals at their borders, and starts the `ends` anew.
-struct Walk<'k, 'g, R: Real, I: Isa> {
+pub(super) struct Walk<'k, 'g, R: Real, I: Isa> {
     carry: &'k mut dyn Carry<R, I>,
     n: usize,
     m: usize,

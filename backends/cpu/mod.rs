@@ -16,6 +16,7 @@ mod replay;
 mod roll;
 mod scan;
 mod tile;
+pub(crate) mod walks;
 
 use crate::backend::{
     Backend, Block, Cost, Filtered, LinearizeSettings, Linearized, Probe, Rolled, Spread, Sweep,

@@ -4,6 +4,7 @@ use super::carry::Vector;
 use super::group::{Group, Lane};
 use super::jacobian::{Jacobian, apply};
 use super::tile;
+use super::walks::Walks;
 use crate::backend::LinearizeSettings;
 use crate::dynamics::{Recurrence, Structure};
 use crate::scalar::dispatch::Kernel;
@@ -39,13 +40,13 @@ impl<D: Recurrence> Kernel for Replay<'_, '_, D> {
                 &mut tangent
             }
         };
-        I::enter(Walk { step, n, m, lanes, settings, starts });
+        Walks::replay(Walk { step, n, m, lanes, settings, starts }).run();
     }
 }
 
 /// Takes a state and its change one step on. Used as an object, so that the walk along a chunk is compiled
 /// once for all recurrences.
-trait Advance<R: Real, I: Isa> {
+pub(super) trait Advance<R: Real, I: Isa> {
     fn advance(
         &mut self,
         state: &mut [Vector<R, I>],
@@ -144,7 +145,7 @@ impl<D: Recurrence, I: Isa> Advance<D::Real, I> for Diagonal<'_, D, I> {
 }
 
 /// Walks the chunks and stores the new states at the borders inside them.
-struct Walk<'k, 'g, R: Real, I: Isa> {
+pub(super) struct Walk<'k, 'g, R: Real, I: Isa> {
     step: &'k mut dyn Advance<R, I>,
     n: usize,
     m: usize,

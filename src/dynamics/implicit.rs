@@ -3,8 +3,11 @@
 use super::elimination::Elimination;
 use super::recurrence::{Counted, Recurrence, sealed, step_in_order};
 use super::{Residual, Structure};
+use crate::error::Result;
+use crate::graph::Graph;
 use crate::scalar::count::{ARITHMETIC, Count, Operations, operations};
-use crate::scalar::{Dual, Isa, Numeric, Parameter, Real, Scalar};
+use crate::scalar::dispatch::{Kernel, dispatch};
+use crate::scalar::{Dual, InstructionSet, Isa, Lanes, Numeric, Parameter, Real, Scalar};
 
 /// The recurrence `x_t = f(x_{t−1}, u_t; θ)` that [`Residual`] defines: each step is solved by Newton's method from the
 /// equation's own guess, in lanes like an explicit step, every lane until it is done.
@@ -189,6 +192,15 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         (0..P::LANES).all(|lane| done.get(lane) > P::Real::default())
     }
 
+    /// Writes the equation's guess to `z`.
+    #[inline(always)]
+    fn begin<F: Residual<Real = P::Real>>(&mut self, residual: &F, params: &[Parameter<P::Real>]) {
+        residual.guess(params, &self.x, &self.u, &mut self.z_partials);
+        for (z, guess) in self.z.iter_mut().zip(&self.z_partials) {
+            *z = guess.value;
+        }
+    }
+
     /// Solves `F = 0` from the guess in `z`. Lanes without a solution end in NaN.
     ///
     /// Lanes that whole corrections do not bring there go back to the guess, and take of each correction the part that leaves a
@@ -287,6 +299,51 @@ impl<P: Numeric<Plain = P>> Newton<P> {
     }
 }
 
+/// Solves steps that do not wait for each other, a lane each.
+struct Solve<'k, F: Residual> {
+    residual: &'k F,
+    params: &'k [F::Real],
+    /// `[T, n]`
+    states: &'k [F::Real],
+    /// `[T, m]`
+    inputs: &'k [F::Real],
+    /// `[T, k]`
+    unknowns: &'k mut [F::Real],
+}
+
+impl<F: Residual> Kernel for Solve<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Self { residual, params, states, inputs, unknowns } = self;
+        let (n, m, k) = (residual.state_dim(), residual.input_dim(), residual.unknown_dim());
+        let params = Parameter::from_slice(params);
+        let mut newton = Newton::<Lanes<F::Real, I, 1>>::new(residual);
+        let lanes = Lanes::<F::Real, I, 1>::LANES;
+        let steps = unknowns.len() / k.max(1);
+        for from in (0..steps).step_by(lanes) {
+            for lane in 0..lanes {
+                // Lanes beyond the end do the last step too.
+                let t = (from + lane).min(steps - 1);
+                for (x, &value) in newton.x.iter_mut().zip(&states[t * n..(t + 1) * n]) {
+                    x.put(lane, value);
+                }
+                for (u, &value) in newton.u.iter_mut().zip(&inputs[t * m..(t + 1) * m]) {
+                    u.put(lane, value);
+                }
+            }
+            newton.begin(residual, params);
+            newton.solve(residual, params);
+            for (lane, z) in unknowns[from * k..].chunks_exact_mut(k).take(lanes).enumerate() {
+                for (z, value) in z.iter_mut().zip(&newton.z) {
+                    *z = value.lane(lane);
+                }
+            }
+        }
+    }
+}
+
 impl<F: Residual> sealed::Sealed for Implicit<F> {}
 
 impl<F: Residual> Recurrence for Implicit<F> {
@@ -327,10 +384,7 @@ impl<F: Residual> Recurrence for Implicit<F> {
         for (dual, u) in newton.u.iter_mut().zip(u) {
             *dual = Dual::lift(u.plain());
         }
-        self.residual.guess(params, &newton.x, &newton.u, &mut newton.z_partials);
-        for (z, guess) in newton.z.iter_mut().zip(&newton.z_partials) {
-            *z = guess.value;
-        }
+        newton.begin(&self.residual, params);
         newton.solve(&self.residual, params);
         for (z, &value) in z.iter_mut().zip(&newton.z) {
             *z = S::lift(value);
@@ -386,8 +440,24 @@ impl<F: Residual> Recurrence for Implicit<F> {
     fn units_in_lanes(&self) -> bool {
         false
     }
-    fn coarser(&self) -> Option<Self> {
-        self.residual.coarser().map(Self::new)
+    fn graph(&self) -> Result<Graph> {
+        Graph::of_residual(&self.residual)
+    }
+    fn unknown_dim(&self) -> usize {
+        self.residual.unknown_dim()
+    }
+    fn unknowns(
+        &self,
+        params: &[F::Real],
+        states: &[F::Real],
+        inputs: &[F::Real],
+        unknowns: &mut [F::Real],
+    ) {
+        let solve = Solve { residual: &self.residual, params, states, inputs, unknowns };
+        dispatch(InstructionSet::detect(), solve);
+    }
+    fn coarser(&self) -> Option<(Self, u32)> {
+        self.residual.coarser().map(|(residual, order)| (Self::new(residual), order))
     }
     fn coarsen(&self, inputs: &[F::Real], steps: usize, coarse: &mut [F::Real]) {
         self.residual.coarsen(inputs, steps, coarse);

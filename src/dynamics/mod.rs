@@ -189,9 +189,9 @@ pub trait Dynamics: Sync {
     }
 
     /// A recurrence whose longer steps lead about where many steps of this one do, to be run on inputs made by
-    /// [`coarsen`](Self::coarsen); none where there is none.
+    /// [`coarsen`](Self::coarsen), and the power of the step in its error; none where there is none.
     #[doc(hidden)]
-    fn coarser(&self) -> Option<Self>
+    fn coarser(&self) -> Option<(Self, u32)>
     where
         Self: Sized,
     {

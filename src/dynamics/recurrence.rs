@@ -1,6 +1,7 @@
 //! What backends run: explicit steps and implicit ones alike.
 
 use super::{Dynamics, Structure};
+use crate::error::Result;
 use crate::graph::{Graph, structure_of};
 use crate::scalar::count::{Count, Operations, operations};
 use crate::scalar::dispatch::Kernel;
@@ -69,9 +70,25 @@ pub trait Recurrence: sealed::Sealed + Sync {
     /// [`Dynamics::units_in_lanes`].
     #[doc(hidden)]
     fn units_in_lanes(&self) -> bool;
+    /// The graph of a step; its inputs are followed by [`unknown_dim`](Self::unknown_dim) more.
+    #[doc(hidden)]
+    fn graph(&self) -> Result<Graph>;
+    /// Numbers that a step finds on the way to the next state and that its graph is given.
+    #[doc(hidden)]
+    fn unknown_dim(&self) -> usize;
+    /// Writes what [`unknown_dim`](Self::unknown_dim) counts to `unknowns` `[T, k]`, for the steps from each of `states` `[T, n]` with
+    /// `inputs` `[T, m]`.
+    #[doc(hidden)]
+    fn unknowns(
+        &self,
+        params: &[Self::Real],
+        states: &[Self::Real],
+        inputs: &[Self::Real],
+        unknowns: &mut [Self::Real],
+    );
     /// [`Dynamics::coarser`].
     #[doc(hidden)]
-    fn coarser(&self) -> Option<Self>
+    fn coarser(&self) -> Option<(Self, u32)>
     where
         Self: Sized;
     /// [`Dynamics::coarsen`].
@@ -168,7 +185,15 @@ impl<D: Dynamics + ?Sized> Recurrence for D {
     fn units_in_lanes(&self) -> bool {
         Dynamics::units_in_lanes(self)
     }
-    fn coarser(&self) -> Option<Self>
+    fn graph(&self) -> Result<Graph> {
+        Graph::trace(self)
+    }
+    fn unknown_dim(&self) -> usize {
+        0
+    }
+    fn unknowns(&self, _: &[Self::Real], _: &[Self::Real], _: &[Self::Real], _: &mut [Self::Real]) {
+    }
+    fn coarser(&self) -> Option<(Self, u32)>
     where
         Self: Sized,
     {

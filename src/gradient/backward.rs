@@ -20,16 +20,6 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     let expected = format!("[B = {batch}, T = {steps}, n = {n}]");
     check_shape("cotangent", &expected, cotangent.shape(), &[batch, steps, n])?;
     let given = contiguous(&cotangent);
-    for (b, &own_steps) in trajectory.steps.iter().enumerate() {
-        let from = b * steps * n;
-        if let Some(entry) = first_non_finite(&given[from..from + own_steps * n]) {
-            return Err(Error::NonFinite {
-                argument: "cotangent",
-                index: vec![b, entry / n, entry % n],
-                value: given[from + entry].to_f64(),
-            });
-        }
-    }
     let mut initial = Array2::<R>::default((batch, n));
     let mut pulled = Pulled {
         inputs: vec![R::default(); batch * steps * m],
@@ -42,6 +32,10 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
         let mut borders = vec![R::default(); blocks.len() * n];
         let swept =
             backend.pull(path, adjoint, Some(&given), &blocks, &mut borders, Some(&mut pulled))?;
+        // A cotangent that is not finite shows in what it makes.
+        if !pulled.sizes.iter().all(|size| size.is_finite()) {
+            check_finite(trajectory, &given)?;
+        }
         trajectory.check(&swept)?;
         pulled.floor = floor(&pulled.sizes);
         let handed = std::mem::take(&mut borders);
@@ -56,4 +50,20 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
         .map_err(|_| Error::shape("inputs", "[B, T, m]", &[batch, steps, m]))?;
     let params = pulled.params.into_iter().map(R::from_f64).collect::<Array1<R>>();
     Ok(Cotangents { params, inputs, initial_state: initial })
+}
+
+/// The first entry of the cotangents `given` `[B, T, n]` that is a NaN or an infinity.
+fn check_finite<R: Real>(trajectory: &Trajectory<'_, R>, given: &[R]) -> Result<()> {
+    let (steps, n) = (trajectory.path.max_steps, trajectory.path.n);
+    for (b, &own_steps) in trajectory.steps.iter().enumerate() {
+        let from = b * steps * n;
+        if let Some(entry) = first_non_finite(&given[from..from + own_steps * n]) {
+            return Err(Error::NonFinite {
+                argument: "cotangent",
+                index: vec![b, entry / n, entry % n],
+                value: given[from + entry].to_f64(),
+            });
+        }
+    }
+    Ok(())
 }

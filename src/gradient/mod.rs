@@ -18,7 +18,7 @@ mod forward;
 mod value;
 
 use crate::backend::{Block, Differentiate, Path, Swept};
-use crate::dynamics::{Dynamics, Recurrence};
+use crate::dynamics::Recurrence;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::adjoint::Adjoint;
@@ -27,7 +27,8 @@ use crate::problem::{Problem, check_shape};
 use crate::scalar::Real;
 use crate::solution::Solution;
 use crate::solver::blocks;
-use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayView3};
+use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayView3, s};
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 /// A direction: tangents of what a problem is made of.
@@ -102,14 +103,35 @@ impl<R: Real> Solution<R> {
     /// # }
     /// # Ok::<(), deer_solver::Error>(())
     /// ```
-    pub fn jvp<D: Dynamics<Real = R>, B: Differentiate<R>>(
+    pub fn jvp<D: Recurrence<Real = R>, B: Differentiate<R>>(
         &self,
         problem: &Problem<'_, D>,
         tangents: &Tangents<R>,
         backend: &B,
     ) -> Result<Array3<R>> {
-        let trajectory = Trajectory::of(self, problem)?;
-        forward::jvp(&trajectory, Derivatives::of(problem)?.tangent(), tangents, backend)
+        let inputs = given_inputs(self, problem)?;
+        let trajectory = Trajectory::of(self, problem, &inputs)?;
+        let tangent = Derivatives::of(problem)?.tangent();
+        let known = problem.input_dim();
+        if known == trajectory.path.m {
+            return forward::jvp(&trajectory, tangent, tangents, backend);
+        }
+        // Unknowns of the steps follow the inputs, and do not move by themselves.
+        let (batch, steps) = (problem.batch_size(), problem.max_steps());
+        check_shape(
+            "tangents.inputs",
+            &format!("[B = {batch}, T = {steps}, m = {known}]"),
+            tangents.inputs.shape(),
+            &[batch, steps, known],
+        )?;
+        let mut all = Array3::default((batch, steps, trajectory.path.m));
+        all.slice_mut(s![.., .., ..known]).assign(&tangents.inputs);
+        let tangents = Tangents {
+            params: tangents.params.clone(),
+            inputs: all,
+            initial_state: tangents.initial_state.clone(),
+        };
+        forward::jvp(&trajectory, tangent, &tangents, backend)
     }
 
     /// The gradient of a loss with respect to parameters, inputs and initial states, given its derivative with respect to
@@ -141,14 +163,21 @@ impl<R: Real> Solution<R> {
     /// # }
     /// # Ok::<(), deer_solver::Error>(())
     /// ```
-    pub fn vjp<D: Dynamics<Real = R>, B: Differentiate<R>>(
+    pub fn vjp<D: Recurrence<Real = R>, B: Differentiate<R>>(
         &self,
         problem: &Problem<'_, D>,
         cotangent: ArrayView3<'_, R>,
         backend: &B,
     ) -> Result<Cotangents<R>> {
-        let trajectory = Trajectory::of(self, problem)?;
-        backward::vjp(&trajectory, Derivatives::of(problem)?.adjoint(), cotangent, backend)
+        let inputs = given_inputs(self, problem)?;
+        let trajectory = Trajectory::of(self, problem, &inputs)?;
+        let adjoint = Derivatives::of(problem)?.adjoint();
+        let mut cotangents = backward::vjp(&trajectory, adjoint, cotangent, backend)?;
+        if trajectory.path.m > problem.input_dim() {
+            let own = cotangents.inputs.slice(s![.., .., ..problem.input_dim()]);
+            cotangents.inputs = own.as_standard_layout().into_owned();
+        }
+        Ok(cotangents)
     }
 
     /// As [`vjp`](Self::vjp), for a loss of the last state of each sequence: `cotangent` `[B, n]`. That of a sequence
@@ -156,7 +185,7 @@ impl<R: Real> Solution<R> {
     ///
     /// # Errors
     /// Those of [`vjp`](Self::vjp).
-    pub fn vjp_last<D: Dynamics<Real = R>, B: Differentiate<R>>(
+    pub fn vjp_last<D: Recurrence<Real = R>, B: Differentiate<R>>(
         &self,
         problem: &Problem<'_, D>,
         cotangent: ArrayView2<'_, R>,
@@ -183,6 +212,55 @@ impl<R: Real> Solution<R> {
     }
 }
 
+/// That a solution converged and has the problem's shape.
+fn check_solution<D: Recurrence>(
+    solution: &Solution<D::Real>,
+    problem: &Problem<'_, D>,
+) -> Result<()> {
+    let batch = problem.batch_size();
+    let shape = [batch, problem.max_steps(), problem.state_dim()];
+    if solution.states.shape() != shape || (0..batch).any(|b| solution.steps[b] != problem.steps(b))
+    {
+        return Err(not_of_this_problem("a solution of another shape"));
+    }
+    if !solution.converged() {
+        return Err(Error::setting(
+            "solution",
+            "one that converged",
+            format!("{:?}", solution.termination()),
+        ));
+    }
+    Ok(())
+}
+
+/// What the steps' graph is given in each step, one `[T_b, ..]` for each sequence: the problem's inputs, and for steps that
+/// are defined by an equation its solution, found again from the states.
+fn given_inputs<'p, D: Recurrence>(
+    solution: &Solution<D::Real>,
+    problem: &'p Problem<'_, D>,
+) -> Result<Vec<Cow<'p, [D::Real]>>> {
+    check_solution(solution, problem)?;
+    let (batch, n, m) = (problem.batch_size(), problem.state_dim(), problem.input_dim());
+    let k = problem.dynamics().unknown_dim();
+    if k == 0 {
+        return Ok((0..batch).map(|b| Cow::Borrowed(problem.inputs(b))).collect());
+    }
+    let sequence = |b: usize| {
+        let (steps, inputs) = (problem.steps(b), problem.inputs(b));
+        let mut states = problem.initial_state().row(b).to_vec();
+        states.extend(solution.trajectory(b).iter().take(steps.saturating_sub(1) * n));
+        let mut unknowns = vec![D::Real::default(); steps * k];
+        problem.dynamics().unknowns(problem.params(), &states, inputs, &mut unknowns);
+        let mut all = Vec::with_capacity(steps * (m + k));
+        for t in 0..steps {
+            all.extend_from_slice(&inputs[t * m..(t + 1) * m]);
+            all.extend_from_slice(&unknowns[t * k..(t + 1) * k]);
+        }
+        Cow::Owned(all)
+    };
+    Ok((0..batch).map(sequence).collect())
+}
+
 /// The derivatives of a problem's step, each found when it is first asked for.
 #[derive(Debug)]
 pub(crate) struct Derivatives {
@@ -192,11 +270,11 @@ pub(crate) struct Derivatives {
 }
 
 impl Derivatives {
-    fn of<'p, D: Dynamics>(problem: &'p Problem<'_, D>) -> Result<&'p Self> {
+    fn of<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p Self> {
         if let Some(known) = problem.derivatives.get() {
             return Ok(known);
         }
-        let graph = Graph::trace(problem.dynamics())?;
+        let graph = problem.dynamics().graph()?;
         let (adjoint, tangent) = (OnceLock::new(), OnceLock::new());
         Ok(problem.derivatives.get_or_init(|| Self { graph, adjoint, tangent }))
     }
@@ -221,31 +299,21 @@ impl<'a, R: Real> Trajectory<'a, R> {
     fn of<D: Recurrence<Real = R>>(
         solution: &'a Solution<R>,
         problem: &'a Problem<'_, D>,
+        inputs: &'a [Cow<'_, [R]>],
     ) -> Result<Self> {
         let (batch, n) = (problem.batch_size(), problem.state_dim());
-        let shape = [batch, problem.max_steps(), n];
         let steps: Vec<usize> = (0..batch).map(|b| problem.steps(b)).collect();
-        if solution.states.shape() != shape || solution.steps != steps {
-            return Err(not_of_this_problem("a solution of another shape"));
-        }
-        if !solution.converged() {
-            return Err(Error::setting(
-                "solution",
-                "one that converged",
-                format!("{:?}", solution.termination()),
-            ));
-        }
         // What solvers build is contiguous.
         let states = solution.states.as_slice().unwrap_or_default();
         let initial = problem.initial_states();
         let path = Path {
             initial,
-            inputs: (0..batch).map(|b| problem.inputs(b)).collect(),
+            inputs: inputs.iter().map(|inputs| &inputs[..]).collect(),
             states,
             params: problem.params(),
             max_steps: problem.max_steps(),
             n,
-            m: problem.input_dim(),
+            m: problem.input_dim() + problem.dynamics().unknown_dim(),
         };
         Ok(Self { path, steps })
     }
@@ -253,7 +321,7 @@ impl<'a, R: Real> Trajectory<'a, R> {
     /// Blocks of the first sweep.
     fn blocks(&self, lanes: usize) -> Vec<Block> {
         /// Steps of a block, where the trajectory is long enough.
-        const STEPS: usize = 256;
+        const STEPS: usize = 512;
         /// Steps in all that are not worth cutting.
         const SHORT: usize = 32;
         let total: usize = self.steps.iter().sum();
@@ -262,8 +330,8 @@ impl<'a, R: Real> Trajectory<'a, R> {
         }
         let groups = blocks::groups_for(total, lanes, STEPS);
         let per_sequence = (groups * lanes).div_ceil(self.steps.len().max(1)).max(1);
-        let len = self.path.max_steps.div_ceil(per_sequence).max(1).next_multiple_of(Swept::TILE);
-        blocks::cut(&self.steps, len)
+        let tiles = self.path.max_steps.div_ceil(Swept::TILE).max(1);
+        even(&self.steps, tiles.div_ceil(per_sequence))
     }
 
     /// Whether the step leads from each state to the next, as the first sweep saw it.
@@ -283,6 +351,21 @@ impl<'a, R: Real> Trajectory<'a, R> {
     }
 }
 
+/// Blocks of at most `most` tiles, as equal as can be in each of the sequences of `steps` steps: lanes end together.
+fn even(steps: &[usize], most: usize) -> Vec<Block> {
+    let mut all = Vec::new();
+    for (batch, &steps) in steps.iter().enumerate() {
+        let tiles = steps.div_ceil(Swept::TILE);
+        let count = tiles.div_ceil(most);
+        for place in 0..count {
+            let [start, end] =
+                [place, place + 1].map(|k| (k * tiles / count * Swept::TILE).min(steps));
+            all.push(Block { batch, start, len: end - start });
+        }
+    }
+    all
+}
+
 fn not_of_this_problem(got: &str) -> Error {
     Error::setting("problem", "the one that the solution is of", got)
 }
@@ -290,10 +373,10 @@ fn not_of_this_problem(got: &str) -> Error {
 /// `values` in the order of their axes.
 fn contiguous<'v, R: Real, D: ndarray::Dimension>(
     values: &'v ndarray::ArrayRef<R, D>,
-) -> std::borrow::Cow<'v, [R]> {
+) -> Cow<'v, [R]> {
     match values.as_slice() {
-        Some(slice) => std::borrow::Cow::Borrowed(slice),
-        None => std::borrow::Cow::Owned(values.iter().copied().collect()),
+        Some(slice) => Cow::Borrowed(slice),
+        None => Cow::Owned(values.iter().copied().collect()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! A loss and its gradient in one call.
 
-use super::{Cotangents, Derivatives, Trajectory, backward};
+use super::{Cotangents, check_solution};
 use crate::backend::{Differentiate, Sweep};
-use crate::dynamics::Dynamics;
+use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
 use crate::scalar::Real;
@@ -50,16 +50,16 @@ impl Solver {
     /// # }
     /// # Ok::<(), deer_solver::Error>(())
     /// ```
-    pub fn value_and_gradient<R: Real, D: Dynamics<Real = R>, B: Sweep<D> + Differentiate<R>>(
+    pub fn value_and_gradient<R: Real, D: Recurrence<Real = R>, B: Sweep<D> + Differentiate<R>>(
         &self,
         problem: &Problem<'_, D>,
         loss: impl FnOnce(ArrayView3<'_, R>) -> (R, Array3<R>),
         backend: &B,
     ) -> Result<(R, Cotangents<R>)> {
         let solution = self.solve(problem, backend)?;
-        let trajectory = Trajectory::of(&solution, problem)?;
+        // A solution that cannot be differentiated has no loss either.
+        check_solution(&solution, problem)?;
         let (value, cotangent) = loss(solution.states());
-        let adjoint = Derivatives::of(problem)?.adjoint();
-        Ok((value, backward::vjp(&trajectory, adjoint, cotangent.view(), backend)?))
+        Ok((value, solution.vjp(problem, cotangent.view(), backend)?))
     }
 }

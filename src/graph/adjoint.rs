@@ -17,19 +17,32 @@ pub struct Adjoint {
     pub(crate) checking: Program,
     pub(crate) lefts: usize,
     pub(crate) rights: usize,
-    /// First `quads` times four that have the left in common, then the others.
-    pub(crate) products: Vec<Product>,
-    pub(crate) quads: usize,
+    /// All products.
+    pub(crate) tiles: Vec<Tile>,
     pub(crate) leaves: Leaves,
+}
+
+/// The products of up to [`Tile::SIDE`] lefts with as many rights, each a contribution to the cotangent of an entry of θ.
+#[derive(Clone, Debug)]
+pub(crate) struct Tile {
+    /// 1, 2 or 4.
+    pub(crate) lefts: Vec<usize>,
+    /// 1, 2 or 4; [`Adjoint::rights`] for 1.
+    pub(crate) rights: Vec<usize>,
+    /// `[rights, lefts]`
+    pub(crate) params: Vec<usize>,
+}
+
+impl Tile {
+    pub(crate) const SIDE: usize = 4;
 }
 
 /// A contribution to the cotangent of an entry of θ.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Product {
-    pub(crate) left: usize,
-    /// [`Adjoint::rights`] for 1.
-    pub(crate) right: usize,
-    pub(crate) param: usize,
+struct Product {
+    left: usize,
+    right: usize,
+    param: usize,
 }
 
 impl Adjoint {
@@ -55,15 +68,8 @@ impl Adjoint {
                 products.push(Product { left, right, param });
             }
         }
-        products.sort_by_key(|product: &Product| (product.left, product.right, product.param));
         for product in &mut products {
             product.right = product.right.min(places[1].nodes.len());
-        }
-        let (mut quads, mut others) = (Vec::new(), Vec::new());
-        for same in products.chunk_by(|a, b| a.left == b.left) {
-            let (fours, rest) = same.as_chunks::<4>();
-            quads.extend_from_slice(fours);
-            others.extend_from_slice(rest);
         }
         let [lefts, rights] = places.map(|places| places.nodes);
         let outputs = [of_state_and_input, &lefts, &rights].concat();
@@ -76,11 +82,72 @@ impl Adjoint {
             checking: with([&outputs, values].concat()),
             lefts: lefts.len(),
             rights: rights.len(),
-            quads: quads.len(),
-            products: quads.into_iter().flatten().chain(others).collect(),
+            tiles: tiles(products),
             leaves: reverse.leaves,
         }
     }
+}
+
+/// The products by tiles: rights that are multiplied with the same lefts go together.
+fn tiles(mut products: Vec<Product>) -> Vec<Tile> {
+    let mut tiles = Vec::new();
+    products.sort_by_key(|product| (product.right, product.left, product.param));
+    // For each right its lefts and their entries; a pair that adds to another entry too is one more right.
+    let mut columns: Vec<(usize, Vec<usize>, Vec<usize>)> = Vec::new();
+    let mut rest = products;
+    while !rest.is_empty() {
+        let mut again = Vec::new();
+        let mut before = None;
+        for product in rest {
+            let Product { left, right, param } = product;
+            if before == Some((right, left)) {
+                again.push(product);
+                continue;
+            }
+            match columns.last_mut() {
+                Some((column, lefts, params)) if before.is_some() && *column == right => {
+                    lefts.push(left);
+                    params.push(param);
+                }
+                _ => columns.push((right, vec![left], vec![param])),
+            }
+            before = Some((right, left));
+        }
+        rest = again;
+    }
+    columns.sort_by(|a, b| (&a.1, a.0).cmp(&(&b.1, b.0)));
+    for alike in columns.chunk_by(|a, b| a.1 == b.1) {
+        for lefts in cuts(alike[0].1.len()) {
+            for rights in cuts(alike.len()) {
+                let alike = &alike[rights];
+                tiles.push(Tile {
+                    lefts: alike[0].1[lefts.clone()].to_vec(),
+                    rights: alike.iter().map(|column| column.0).collect(),
+                    params: alike
+                        .iter()
+                        .flat_map(|column| column.2[lefts.clone()].iter().copied())
+                        .collect(),
+                });
+            }
+        }
+    }
+    tiles
+}
+
+/// `0..len` in pieces of 4, then of 2 and 1.
+fn cuts(len: usize) -> Vec<std::ops::Range<usize>> {
+    let mut from = 0;
+    let mut cuts = Vec::new();
+    while from < len {
+        let piece = match len - from {
+            1 => 1,
+            2 | 3 => 2,
+            _ => Tile::SIDE,
+        };
+        cuts.push(from..from + piece);
+        from += piece;
+    }
+    cuts
 }
 
 /// Nodes, numbered as they come.

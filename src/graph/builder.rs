@@ -138,6 +138,12 @@ impl Builder {
             Op::MulAdd(a, _, c) if is(1, 1.0) => self.simplified(Op::Binary(Binary::Add, a, c)),
             Op::MulAdd(a, b, c) => Ok(Op::MulAdd(a.min(b), a.max(b), c)),
             Op::Select([_, _, yes, no]) if yes == no => Err(yes),
+            Op::Select([left, _, yes, no]) => match (operands[0], operands[1]) {
+                (Some(left), Some(right)) => Err(if left < right { yes } else { no }),
+                // A magnitude is not below zero.
+                (None, Some(0.0)) if matches!(self.op(left), Op::Unary(Unary::Abs, _)) => Err(no),
+                _ => Ok(op),
+            },
             _ => Ok(op),
         }
     }

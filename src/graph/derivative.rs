@@ -6,11 +6,11 @@
 
 use super::builder::recording;
 use super::trace::leaf;
-use super::{Binary, Builder, Graph, Id, Leaves, Op, record};
+use super::{Binary, Builder, Graph, Id, Leaves, Op, Unary, record};
 use crate::scalar::{Dual, Expr, Scalar};
 
 /// Expressions of a derivative; constants are rounded by the builder.
-type E = Expr<f64>;
+pub(super) type E = Expr<f64>;
 
 impl Graph {
     /// The derivative in one direction. Seeds are the direction: tangents of the state `[n]`, of the input
@@ -44,12 +44,17 @@ impl Graph {
         let derivative = || {
             let zero = E::from_f64(0.0);
             let mut cotangents = vec![zero; self.nodes.len()];
+            // Terms with an entry of θ as a factor come last, so that the components of `Wᵀ λ` are sums over the same
+            // cotangents and nothing else.
+            let mut weighted: Vec<Vec<(Id, E)>> = vec![Vec::new(); self.nodes.len()];
             for (&output, seed) in self.outputs.iter().zip(leaf::<f64>(leaves.seeds, Op::Seed)) {
                 cotangents[output as usize] = sum(cotangents[output as usize], seed);
             }
             let mut results = vec![zero; state + input + params];
             for (id, op) in self.nodes.iter().enumerate().rev() {
-                let cotangent = cotangents[id];
+                let cotangent = weighted[id]
+                    .drain(..)
+                    .fold(cotangents[id], |sum, (p, cotangent)| weigh(sum, p, cotangent));
                 match *op {
                     Op::State(i) => results[i as usize] = cotangent,
                     Op::Input(i) => results[state + i as usize] = cotangent,
@@ -57,6 +62,10 @@ impl Graph {
                     _ if is_zero(cotangent) => {}
                     _ => {
                         for (k, operand) in op.operands().enumerate() {
+                            if let Some(p) = self.weight(*op, k) {
+                                weighted[operand as usize].push((p, cotangent));
+                                continue;
+                            }
                             let part = pull_back(*op, k, cotangent).unwrap_or(zero);
                             cotangents[operand as usize] = sum(cotangents[operand as usize], part);
                         }
@@ -68,6 +77,16 @@ impl Graph {
         self.extended(leaves, derivative)
     }
 
+    /// The entry of θ that operand `k` of a product is multiplied with.
+    fn weight(&self, op: Op, k: usize) -> Option<Id> {
+        let other = match (op, k) {
+            (Op::Binary(Binary::Mul, _, b) | Op::MulAdd(_, b, _), 0) => b,
+            (Op::Binary(Binary::Mul, a, _) | Op::MulAdd(a, ..), 1) => a,
+            _ => return None,
+        };
+        matches!(self.nodes[other as usize], Op::Param(_)).then_some(other)
+    }
+
     /// This graph with the outputs that `derivative` adds while it is recorded.
     fn extended(&self, leaves: Leaves, derivative: impl FnOnce() -> Vec<Id>) -> Self {
         let (builder, added) = recording(Builder::extending(self), derivative);
@@ -77,7 +96,7 @@ impl Graph {
     }
 }
 
-fn node(e: E) -> Id {
+pub(super) fn node(e: E) -> Id {
     e.id().unwrap_or_default()
 }
 
@@ -95,6 +114,11 @@ fn sum(a: E, b: E) -> E {
     }
 }
 
+/// `sum + p · cotangent`, fused but for the first term.
+fn weigh(sum: E, p: Id, cotangent: E) -> E {
+    if is_zero(sum) { cotangent * E::of(p) } else { cotangent.mul_add(E::of(p), sum) }
+}
+
 /// Whether nothing depends on it.
 fn is_zero(e: E) -> bool {
     let zero = |id: Id| record(|builder, _| builder.op(id) == Op::Constant(0.0));
@@ -102,7 +126,10 @@ fn is_zero(e: E) -> bool {
 }
 
 /// The tangent of an operation, given those of its operands.
-fn push_forward(op: Op, tangent: impl Fn(Id) -> E) -> Option<E> {
+pub(super) fn push_forward(op: Op, tangent: impl Fn(Id) -> E) -> Option<E> {
+    if matches!(op, Op::Unary(Unary::Hold, _)) {
+        return None;
+    }
     let mut operands = [0; 4];
     for (place, operand) in operands.iter_mut().zip(op.operands()) {
         *place = operand;
@@ -124,6 +151,7 @@ fn pull_back(op: Op, k: usize, cotangent: E) -> Option<E> {
         (Op::Binary(Binary::Mul, a, b) | Op::MulAdd(a, b, _), _) => {
             return Some(cotangent * E::of(if k == 0 { b } else { a }));
         }
+        (Op::Unary(Unary::Hold, _), _) => return None,
         _ => {}
     }
     let mut operands = [0; 4];

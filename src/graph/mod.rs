@@ -23,8 +23,10 @@
 pub mod adjoint;
 mod builder;
 mod derivative;
+mod implicit;
 #[doc(hidden)]
 pub mod program;
+mod schedule;
 mod structure;
 mod trace;
 
@@ -91,6 +93,8 @@ pub enum Unary {
     Abs,
     Sign,
     Recip,
+    /// The number itself, held: its derivative is 0.
+    Hold,
 }
 
 /// Functions of two numbers.
@@ -133,6 +137,7 @@ impl Unary {
             Unary::Abs => x.abs(),
             Unary::Sign => x.sign(),
             Unary::Recip => x.recip(),
+            Unary::Hold => x,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! it. Sums of products with parameters, which are most of a network, are one instruction each. A slot is used again
 //! as soon as nothing needs what it holds.
 
+use super::schedule::{self, Part};
 use super::{Binary, Graph, Id, Leaves, Op, Unary};
 use crate::scalar::{Isa, Lanes, Real, Scalar};
 use rustc_hash::FxHashMap;
@@ -23,27 +24,24 @@ enum Instruction {
     Mul(Slot, Slot, Slot),
     MulAdd(Slot, Slot, Slot, Slot),
     Select(Slot, [Slot; 4]),
-    /// Adds the terms `from..to` to what `start` says.
-    Sum {
-        out: Slot,
-        start: Start,
-        from: u32,
-        to: u32,
-    },
-    /// [`ROWS`] sums over the same slots, by their place in a list.
+    /// By their place in the list.
     Sums(u32),
 }
 
-/// Sums that are done at the same time: each slot is read once for all, and no sum waits for its last addition.
+/// Sums that are done at the same time at most: each slot is read once for all, and no sum waits for its last addition.
 const ROWS: usize = 4;
 
-/// [`ROWS`] sums over the same slots.
+/// Sums of products of the same slots with entries of the table.
 #[derive(Clone, Debug)]
 struct Sums {
+    /// How many, from 1 to [`ROWS`].
+    rows: usize,
     out: [Slot; ROWS],
     start: [Start; ROWS],
-    /// A slot, and an entry of the table for each row.
-    terms: Vec<(Slot, [u32; ROWS])>,
+    /// The slots.
+    terms: Range<usize>,
+    /// Where in the table the factors begin, `[terms, rows]`.
+    factors: usize,
 }
 
 /// What a sum starts from.
@@ -56,22 +54,18 @@ enum Start {
     Product,
 }
 
-/// A product of a sum: an entry of the table and a slot.
-#[derive(Clone, Copy, Debug)]
-struct Term {
-    entry: u32,
-    slot: Slot,
-}
-
 /// A graph, ready to be run on lanes.
 ///
-/// The table is what is the same in every lane and step: θ, then those seeds that are not in slots, then constants.
+/// The table is what is the same in every lane and step: θ, then those seeds that are not in slots, then constants; then
+/// what sums read of these, in the order in which they do.
 #[derive(Clone, Debug)]
 pub struct Program {
     code: Vec<Instruction>,
-    terms: Vec<Term>,
+    terms: Vec<Slot>,
     sums: Vec<Sums>,
     constants: Vec<f64>,
+    /// The entries that sums read.
+    factors: Vec<u32>,
     /// Slots that hold an entry of the table all the time.
     fixed: Vec<(Slot, u32)>,
     slots: usize,
@@ -117,6 +111,12 @@ impl Program {
         let mut table = params.to_vec();
         table.extend_from_slice(seeds);
         table.extend(self.constants.iter().map(|&x| R::from_f64(x)));
+        let first = table.len();
+        table.reserve_exact(self.factors.len());
+        for &entry in &self.factors {
+            debug_assert!((entry as usize) < first);
+            table.push(table[entry as usize]);
+        }
         table
     }
 
@@ -142,51 +142,13 @@ impl Program {
     ) {
         for instruction in &self.code {
             match *instruction {
-                Instruction::Sum { out, start, from, to } => {
-                    let mut terms = &self.terms[from as usize..to as usize];
-                    let mut sum: Lanes<R, I, K> = match start {
-                        Start::Slot(slot) => slots[slot as usize],
-                        Start::Entry(entry) => Lanes::constant(table[entry as usize]),
-                        Start::Product => {
-                            let Term { entry, slot } = terms[0];
-                            terms = &terms[1..];
-                            slots[slot as usize] * table[entry as usize]
-                        }
-                    };
-                    for term in terms {
-                        let factor = Lanes::constant(table[term.entry as usize]);
-                        sum = slots[term.slot as usize].mul_add(factor, sum);
-                    }
-                    slots[out as usize] = sum;
-                }
                 Instruction::Sums(place) => {
                     let sums = &self.sums[place as usize];
-                    let mut terms = &sums.terms[..];
-                    let mut rows = [Lanes::<R, I, K>::from_f64(0.0); ROWS];
-                    if let Start::Product = sums.start[0] {
-                        let (slot, entries) = terms[0];
-                        terms = &terms[1..];
-                        for row in 0..ROWS {
-                            rows[row] = slots[slot as usize] * table[entries[row] as usize];
-                        }
-                    } else {
-                        for (row, start) in rows.iter_mut().zip(sums.start) {
-                            *row = match start {
-                                Start::Entry(entry) => Lanes::constant(table[entry as usize]),
-                                Start::Slot(slot) => slots[slot as usize],
-                                Start::Product => *row,
-                            };
-                        }
-                    }
-                    for &(slot, entries) in terms {
-                        let x = slots[slot as usize];
-                        for row in 0..ROWS {
-                            let factor = Lanes::constant(table[entries[row] as usize]);
-                            rows[row] = x.mul_add(factor, rows[row]);
-                        }
-                    }
-                    for row in 0..ROWS {
-                        slots[sums.out[row] as usize] = rows[row];
+                    match sums.rows {
+                        4 => self.sum::<R, I, K, 4>(sums, table, slots),
+                        3 => self.sum::<R, I, K, 3>(sums, table, slots),
+                        2 => self.sum::<R, I, K, 2>(sums, table, slots),
+                        _ => self.sum::<R, I, K, 1>(sums, table, slots),
                     }
                 }
                 Instruction::MulAdd(out, a, b, c) => {
@@ -223,6 +185,45 @@ impl Program {
     }
 }
 
+impl Program {
+    /// `N` sums over the same slots.
+    #[inline(always)]
+    fn sum<R: Real, I: Isa, const K: usize, const N: usize>(
+        &self,
+        sums: &Sums,
+        table: &[R],
+        slots: &mut [Lanes<R, I, K>],
+    ) {
+        let terms = &self.terms[sums.terms.clone()];
+        let (factors, _) = table[sums.factors..][..terms.len() * N].as_chunks::<N>();
+        let mut products = terms.iter().zip(factors);
+        let mut rows = [Lanes::<R, I, K>::from_f64(0.0); N];
+        for (row, start) in rows.iter_mut().zip(sums.start) {
+            match start {
+                Start::Entry(entry) => *row = Lanes::constant(table[entry as usize]),
+                Start::Slot(slot) => *row = slots[slot as usize],
+                Start::Product => {}
+            }
+        }
+        if let Start::Product = sums.start[0]
+            && let Some((&slot, factors)) = products.next()
+        {
+            for row in 0..N {
+                rows[row] = slots[slot as usize] * factors[row];
+            }
+        }
+        for (&slot, factors) in products {
+            let x = slots[slot as usize];
+            for row in 0..N {
+                rows[row] = x.mul_add(Lanes::constant(factors[row]), rows[row]);
+            }
+        }
+        for row in 0..N {
+            slots[sums.out[row] as usize] = rows[row];
+        }
+    }
+}
+
 /// Where the value of a node is.
 #[derive(Clone, Copy, Debug)]
 enum Value {
@@ -245,8 +246,9 @@ struct Compiler<'g> {
     /// How often each node is used; an output once more.
     uses: Vec<u32>,
     constants: Vec<f64>,
-    terms: Vec<Term>,
+    terms: Vec<Slot>,
     sums: Vec<Sums>,
+    factors: Vec<u32>,
     fixed: FxHashMap<u32, Slot>,
     values: Vec<Option<Value>>,
     free: Vec<Slot>,
@@ -268,6 +270,7 @@ impl<'g> Compiler<'g> {
             constants: Vec::new(),
             terms: Vec::new(),
             sums: Vec::new(),
+            factors: Vec::new(),
             fixed: FxHashMap::default(),
             values: vec![None; graph.nodes.len()],
             free: Vec::new(),
@@ -278,19 +281,8 @@ impl<'g> Compiler<'g> {
     fn compile(mut self) -> Program {
         let graph = self.graph;
         let Leaves { state, input, params, seeds } = graph.leaves;
-        let inside = self.inside_of_sums();
-        let chains = self.chains(&inside);
-        // Those over the same slots, the first of them last.
-        let mut alike: FxHashMap<(&[Id], bool), Vec<Id>> = FxHashMap::default();
-        for (id, chain) in chains.iter().enumerate().rev() {
-            if let Some(chain) = chain {
-                alike.entry((&chain.factors, chain.start.is_none())).or_default().push(id as Id);
-            }
-        }
-        let mut done = vec![false; graph.nodes.len()];
-        let mut code = Vec::new();
         for (id, &op) in graph.nodes.iter().enumerate() {
-            let leaf = match op {
+            self.values[id] = match op {
                 Op::State(i) => Some(Value::Slot(i)),
                 Op::Input(i) => Some(Value::Slot(state as u32 + i)),
                 Op::Seed(i) if (i as usize) < self.seed_slots => {
@@ -305,43 +297,68 @@ impl<'g> Compiler<'g> {
                 }
                 _ => None,
             };
-            if leaf.is_some() {
-                self.values[id] = leaf;
-            } else if let Some(chain) = &chains[id] {
-                if done[id] {
-                    continue;
-                }
-                // What starts from a node that is not there yet waits.
-                let waiting = alike.entry((&chain.factors, chain.start.is_none())).or_default();
-                let ready = |&&other: &&Id| {
-                    chains[other as usize]
-                        .as_ref()
-                        .is_some_and(|chain| chain.start.is_none_or(|start| start < id as Id))
-                };
-                let rows: Vec<Id> =
-                    waiting.iter().rev().filter(ready).take(ROWS).copied().collect();
-                let rows = if rows.len() == ROWS { rows } else { vec![id as Id] };
-                waiting.retain(|other| !rows.contains(other));
-                for &row in &rows {
-                    done[row as usize] = true;
-                }
-                code.push(self.summation(&rows, &chains));
-            } else if !inside[id] {
-                code.push(self.instruction(id as Id));
-            }
+        }
+        let inside = self.inside_of_sums();
+        let chains = self.chains(&inside);
+        let mut code = Vec::new();
+        for part in schedule::order(graph, self.parts(&chains, &inside)) {
+            code.push(match chains[part[0] as usize] {
+                Some(_) => self.summation(&part, &chains),
+                None => self.instruction(part[0]),
+            });
         }
         let outputs = graph.outputs.iter().map(|&output| self.slot(output)).collect();
+        // Behind the entries proper.
+        let first = params + seeds.saturating_sub(self.seed_slots) + self.constants.len();
+        self.sums.iter_mut().for_each(|sums| sums.factors += first);
         Program {
             code,
             terms: self.terms,
             sums: self.sums,
             constants: self.constants,
+            factors: self.factors,
             fixed: self.fixed.into_iter().map(|(entry, slot)| (slot, entry)).collect(),
             slots: self.slots,
             leaves: graph.leaves,
             seed_slots: self.seed_slots,
             outputs,
         }
+    }
+
+    /// What is done at a time: nodes, and the operands that they need. Sums over the same slots go together where none
+    /// can be needed for another: those as far from the leaves.
+    fn parts(&self, chains: &[Option<Chain>], inside: &[bool]) -> Vec<Part> {
+        let graph = self.graph;
+        let mut levels = vec![0u32; graph.nodes.len()];
+        for (id, op) in graph.nodes.iter().enumerate() {
+            levels[id] =
+                op.operands().map(|operand| levels[operand as usize] + 1).max().unwrap_or(0);
+        }
+        let mut alike: FxHashMap<(&[Id], bool, u32), usize> = FxHashMap::default();
+        let mut parts: Vec<Part> = Vec::new();
+        for (id, op) in graph.nodes.iter().enumerate() {
+            let leaf = op.operands().next().is_none();
+            match &chains[id] {
+                _ if leaf || inside[id] => {}
+                Some(chain) => {
+                    let key = (&chain.factors[..], chain.start.is_none(), levels[id]);
+                    let place = *alike.entry(key).or_insert(parts.len());
+                    let place = if parts.get(place).is_some_and(|part| part.nodes.len() < ROWS) {
+                        place
+                    } else {
+                        alike.insert(key, parts.len());
+                        parts.push(Part { nodes: Vec::new(), needs: chain.factors.clone() });
+                        parts.len() - 1
+                    };
+                    parts[place].nodes.push(id as Id);
+                    parts[place].needs.extend(chain.start);
+                }
+                None => {
+                    parts.push(Part { nodes: vec![id as Id], needs: op.operands().collect() });
+                }
+            }
+        }
+        parts
     }
 
     /// Whether a node is the same in every lane and step.
@@ -428,7 +445,7 @@ impl<'g> Compiler<'g> {
         }
     }
 
-    /// The sums that end in `rows`, over the same factors: one or [`ROWS`].
+    /// The sums that end in `rows`, over the same factors.
     fn summation(&mut self, rows: &[Id], chains: &[Option<Chain>]) -> Instruction {
         let chains: Vec<&Chain> =
             rows.iter().filter_map(|&row| chains[row as usize].as_ref()).collect();
@@ -451,17 +468,23 @@ impl<'g> Compiler<'g> {
                 self.used(operand);
             }
         }
-        let out: Vec<Slot> = rows.iter().map(|&row| self.place(row)).collect();
-        if let (&[a, b, c, d], &[s, t, u, v]) = (&out[..], &starts[..]) {
-            let row = |k: usize| [0, 1, 2, 3].map(|row: usize| entries[row][k]);
-            let terms = factors.iter().enumerate().map(|(k, &slot)| (slot, row(k))).collect();
-            self.sums.push(Sums { out: [a, b, c, d], start: [s, t, u, v], terms });
-            return Instruction::Sums(self.sums.len() as u32 - 1);
+        let mut sums = Sums {
+            rows: rows.len(),
+            out: [0; ROWS],
+            start: [Start::Product; ROWS],
+            terms: self.terms.len()..self.terms.len() + factors.len(),
+            factors: self.factors.len(),
+        };
+        sums.start[..rows.len()].copy_from_slice(&starts);
+        for (out, &row) in sums.out.iter_mut().zip(rows) {
+            *out = self.place(row);
         }
-        let from = self.terms.len() as u32;
-        self.terms
-            .extend(factors.iter().zip(&entries[0]).map(|(&slot, &entry)| Term { entry, slot }));
-        Instruction::Sum { out: out[0], start: starts[0], from, to: self.terms.len() as u32 }
+        self.terms.extend(&factors);
+        for term in 0..factors.len() {
+            self.factors.extend(entries.iter().map(|entries| entries[term]));
+        }
+        self.sums.push(sums);
+        Instruction::Sums(self.sums.len() as u32 - 1)
     }
 
     /// The entry of a node that is one.

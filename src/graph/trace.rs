@@ -22,7 +22,7 @@ impl Graph {
     }
 }
 
-fn fault(got: &str) -> Error {
+pub(super) fn fault(got: &str) -> Error {
     Error::setting(
         "dynamics: step",
         "a pure function of params, x and u that writes all of next[..n]",
@@ -37,12 +37,24 @@ fn once<D: Dynamics + ?Sized>(dynamics: &D) -> Result<Graph> {
         params: dynamics.params().len(),
         seeds: 0,
     };
-    let (builder, outputs) = recording(Builder::new(D::Real::SINGLE), || {
+    written(leaves, leaves.state, dynamics.scratch_dim(), |params, x, u, next| {
+        dynamics.step::<Expr<D::Real>>(params, x, u, next);
+    })
+}
+
+/// The graph of what `write` puts into the first `count` of its entries, of which it has `scratch` more.
+pub(super) fn written<R: Real>(
+    leaves: Leaves,
+    count: usize,
+    scratch: usize,
+    write: impl Fn(&[Parameter<Expr<R>>], &[Expr<R>], &[Expr<R>], &mut [Expr<R>]),
+) -> Result<Graph> {
+    let (builder, outputs) = recording(Builder::new(R::SINGLE), || {
         let params: Vec<_> = leaf(leaves.params, Op::Param);
         let (x, u) = (leaf(leaves.state, Op::State), leaf(leaves.input, Op::Input));
-        let mut next = vec![Expr::UNWRITTEN; leaves.state + dynamics.scratch_dim()];
-        dynamics.step(Parameter::from_slice(&params), &x, &u, &mut next);
-        next[..leaves.state].iter().map(|next| next.id()).collect::<Option<Vec<_>>>()
+        let mut out = vec![Expr::UNWRITTEN; count + scratch];
+        write(Parameter::from_slice(&params), &x, &u, &mut out);
+        out[..count].iter().map(|out| out.id()).collect::<Option<Vec<_>>>()
     });
     let outputs = outputs.ok_or_else(|| fault("an entry that it has not written"))?;
     builder.finish(outputs, leaves).map_err(fault)

@@ -248,8 +248,10 @@ impl<O: Ode> Dynamics for Discretized<'_, O> {
         explicit::step(self.ode, self.scheme, self.output, params, interval, x, next);
     }
 
-    fn coarser(&self) -> Option<Self> {
-        (self.output == Output::State).then(|| Self { scheme: Scheme::Tsit5, ..self.clone() })
+    fn coarser(&self) -> Option<(Self, u32)> {
+        let scheme = Scheme::Tsit5;
+        let coarser = || (Self { scheme, ..self.clone() }, scheme.order());
+        (self.output == Output::State).then(coarser)
     }
 
     fn coarsen(&self, inputs: &[O::Real], steps: usize, coarse: &mut [O::Real]) {

@@ -2,6 +2,8 @@
 
 use super::sealed::Sealed;
 use super::vector::{Array, Vector};
+#[cfg(feature = "cpu")]
+use crate::backends::cpu::walks::Walks;
 use std::fmt::Debug;
 
 /// An instruction set that kernels are compiled for. Sealed.
@@ -22,7 +24,34 @@ pub trait Isa: Sealed + Copy + Debug + Send + Sync + 'static {
     /// Runs `kernel` out of line, compiled with these instructions: one copy for all callers.
     #[doc(hidden)]
     fn enter<K: Kernel>(kernel: K) -> K::Output;
+
+    /// Runs a walk in `f32`. Not generic, so that it is compiled in this crate.
+    #[cfg(feature = "cpu")]
+    #[doc(hidden)]
+    fn walk_f32(walk: Walks<'_, '_, f32, Self>);
+    /// The same in `f64`.
+    #[cfg(feature = "cpu")]
+    #[doc(hidden)]
+    fn walk_f64(walk: Walks<'_, '_, f64, Self>);
 }
+
+/// The walks of an instruction set whose vectors fill lanes.
+macro_rules! walks {
+    () => {
+        #[cfg(feature = "cpu")]
+        #[inline(never)]
+        fn walk_f32(walk: crate::backends::cpu::walks::Walks<'_, '_, f32, Self>) {
+            walk.enter();
+        }
+        #[cfg(feature = "cpu")]
+        #[inline(never)]
+        fn walk_f64(walk: crate::backends::cpu::walks::Walks<'_, '_, f64, Self>) {
+            walk.enter();
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(super) use walks;
 
 /// The instruction sets of the CPU backend, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +133,7 @@ impl Isa for Portable {
     fn enter<K: Kernel>(kernel: K) -> K::Output {
         kernel.run::<Self>()
     }
+    walks!();
 }
 
 /// One number at a time, with fused multiply-add or without.
@@ -131,6 +161,15 @@ impl<const FMA: bool> Isa for One<FMA> {
             kernel.run::<One<FMA>>()
         }
         enter::<K, FMA>(kernel)
+    }
+    // Chunks are in lanes, of which this has none.
+    #[cfg(feature = "cpu")]
+    fn walk_f32(_: Walks<'_, '_, f32, Self>) {
+        unreachable!("walks are along chunks in lanes")
+    }
+    #[cfg(feature = "cpu")]
+    fn walk_f64(_: Walks<'_, '_, f64, Self>) {
+        unreachable!("walks are along chunks in lanes")
     }
 }
 

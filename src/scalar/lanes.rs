@@ -33,6 +33,12 @@ impl<R: Real, I: Isa, const K: usize> Lanes<R, I, K> {
         self.0[lane / width].as_mut_slice()[lane % width] = x;
     }
 
+    /// The vector `k` of the `K`.
+    #[inline(always)]
+    pub(crate) fn vector(&self, k: usize) -> Lanes<R, I, 1> {
+        Lanes([self.0[k]])
+    }
+
     /// Sets lane `first + l` of value `e` to `rows[l][from + e]`, for the `W` lanes of one vector and as many
     /// values.
     #[inline(always)]

@@ -28,6 +28,7 @@ macro_rules! isa {
                 // SAFETY: dispatch found the instruction set.
                 unsafe { enter(kernel) }
             }
+            super::dispatch::walks!();
         }
     };
 }

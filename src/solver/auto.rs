@@ -91,23 +91,19 @@ fn by_shooting<D: Recurrence, B: Sweep<D>>(
     gain: f64,
     cost_in_order: f64,
 ) -> Result<bool> {
-    /// Growth beyond which the coarse run is another trajectory.
-    const GROWTH: f64 = 1e5;
     /// Difference beyond which it tells little.
     const DIFFERENT: f64 = 0.03;
-    /// By how much the difference between two grids is larger than the finer one's from the solution.
-    const ORDER: f64 = 16.0;
     let block = run.default_block();
     let blocks = blocks::partition(run.problem, block);
     let Some(coarse) = coarse::run(run, &blocks, cost_in_order)? else { return Ok(false) };
-    let Coarse { growth, difference, .. } = coarse;
-    if growth > GROWTH {
+    let Coarse { growth, difference, error, .. } = coarse;
+    if growth > coarse::GROWTH {
         in_order(run, format!("differences grow {growth:.1e} times on a coarser grid"))?;
         return Ok(true);
     }
     // The first sweep leaves the coarse grid's error, each further one about its square.
     let exact = run.tolerance.rtol.ln();
-    let error = (difference / ORDER).ln();
+    let error = error.ln();
     let sweeps = if error <= exact { 1.0 } else { 1.0 + (exact / error).log2().ceil().max(1.0) };
     if difference > DIFFERENT || sweeps >= gain {
         return Ok(false);

@@ -13,7 +13,7 @@
 
 use super::maps::Maps;
 use super::run::Run;
-use super::{Linearization, blocks};
+use super::{Linearization, Solver};
 use crate::backend::{Block, LinearizeSettings, Sweep};
 use crate::dynamics::Recurrence;
 use crate::error::Result;
@@ -21,11 +21,16 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use ndarray::Array2;
 
-/// Cost of the coarse run, as a share of the loop's.
-const SHARE: f64 = 0.03;
-/// Coarse steps in a block.
+/// Cost of the coarser of two grids in order, as a share of the loop's.
+const SHARE: f64 = 0.02;
+/// Its steps in a block.
 const FEWEST: usize = 2;
-const MOST: usize = 64;
+const MOST: usize = 8;
+/// How many times as many the finer one has.
+const FINER: usize = 4;
+
+/// Growth beyond which the coarse run is another trajectory.
+pub(super) const GROWTH: f64 = 1e5;
 
 /// The blocks of a problem as the coarser grid has them.
 pub(super) struct Coarse<R> {
@@ -34,8 +39,10 @@ pub(super) struct Coarse<R> {
     pub(super) maps: Maps<R>,
     /// How much larger than what each block adds a difference becomes, components against their size.
     pub(super) growth: f64,
-    /// Largest difference from a grid twice as coarse, components against their size.
+    /// Largest difference between two coarse grids, components against their size.
     pub(super) difference: f64,
+    /// What is left of it in the finer one.
+    pub(super) error: f64,
 }
 
 /// The recurrence on a coarser grid, with its inputs for each sequence, and which steps make a block.
@@ -73,22 +80,18 @@ impl<D: Recurrence> Grid<D> {
         Self { coarser, inputs, pieces }
     }
 
-    /// Runs it in order; the state before each block and the trajectory.
+    /// Solves it, perhaps by a grid that is coarser still; the state before each block, and the trajectory.
     fn run<B: Sweep<D>>(
         &self,
         run: &Run<'_, '_, D, B>,
         problem: &Problem<'_, D>,
     ) -> Result<(Vec<D::Real>, B::Trajectory)> {
-        let mut trajectory = run.backend.allocate(problem)?;
-        let whole = blocks::partition(problem, problem.max_steps().max(1));
-        let first: Vec<D::Real> = whole
-            .iter()
-            .flat_map(|block| problem.initial_state().row(block.batch).to_vec())
-            .collect();
-        run.backend.run_in_order(problem, &mut trajectory, &whole, &first)?;
+        let settings = Solver::auto();
+        let mut inner = Run::new(&settings, problem, run.backend)?;
+        super::auto::solve(&mut inner)?;
         let mut starts = vec![D::Real::default(); self.pieces.len() * problem.state_dim()];
-        run.backend.read_starts(problem, &trajectory, &self.pieces, &mut starts)?;
-        Ok((starts, trajectory))
+        run.backend.read_starts(problem, &inner.trajectory, &self.pieces, &mut starts)?;
+        Ok((starts, inner.trajectory))
     }
 
     fn problem<B: Sweep<D>>(&self, run: &Run<'_, '_, D, B>) -> Result<Problem<'_, D>> {
@@ -103,30 +106,18 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
     blocks: &[Block],
     cost_in_order: f64,
 ) -> Result<Option<Coarse<D::Real>>> {
-    let Some(coarser) = run.problem.dynamics().coarser() else { return Ok(None) };
+    let Some((coarser, order)) = run.problem.dynamics().coarser() else { return Ok(None) };
     let n = run.problem.state_dim();
     let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
     let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
     let cost = run.backend.cost(&Problem::of_owned(&coarser, none, Vec::new())?).in_order;
-    // The grid that is coarser still takes half as many.
-    let steps = ((SHARE / 1.5 * longest as f64 * cost_in_order / cost) as usize).min(MOST);
+    let steps = ((SHARE * longest as f64 * cost_in_order / cost) as usize).min(MOST);
     if steps < FEWEST {
         return Ok(None);
     }
-    let Some(coarsest) = run.problem.dynamics().coarser() else { return Ok(None) };
-    let coarsest = Grid::new(run, coarsest, blocks, steps / 2);
-    let (rough, _) = coarsest.run(run, &coarsest.problem(run)?)?;
     let grid = Grid::new(run, coarser, blocks, steps);
     let problem = grid.problem(run)?;
-    let (starts, mut trajectory) = grid.run(run, &problem)?;
-    let finite = |values: &[D::Real]| values.iter().all(|x| x.is_finite());
-    if !finite(&rough) || !finite(&starts) {
-        return Ok(None);
-    }
-    let sizes = sizes(&starts, n);
-    let difference = rough.iter().zip(&starts).enumerate().fold(0.0f64, |largest, (i, (a, b))| {
-        largest.max((a.to_f64() - b.to_f64()).abs() / sizes[i % n])
-    });
+    let (rough, mut trajectory) = grid.run(run, &problem)?;
     let settings = LinearizeSettings {
         block: steps,
         linearization: Linearization::Full,
@@ -144,11 +135,28 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
         &mut maps.ends,
         &mut maps.maps,
     )?;
-    if !finite(&maps.ends) || !finite(&maps.maps) {
+    let finite = |values: &[D::Real]| values.iter().all(|x| x.is_finite());
+    if !finite(&rough) || !finite(&maps.ends) || !finite(&maps.maps) {
         return Ok(None);
     }
     let growth = growth(blocks, &maps, n);
-    Ok(Some(Coarse { starts, maps, growth, difference }))
+    let mut coarse = Coarse { starts: rough, maps, growth, difference: 0.0, error: 0.0 };
+    let Some((finer, _)) = run.problem.dynamics().coarser().filter(|_| growth <= GROWTH) else {
+        return Ok(Some(coarse));
+    };
+    let grid = Grid::new(run, finer, blocks, FINER * steps);
+    let (starts, _) = grid.run(run, &grid.problem(run)?)?;
+    if !finite(&starts) {
+        return Ok(None);
+    }
+    let sizes = sizes(&starts, n);
+    let pairs = coarse.starts.iter().zip(&starts).enumerate();
+    coarse.difference = pairs.fold(0.0f64, |largest, (i, (a, b))| {
+        largest.max((a.to_f64() - b.to_f64()).abs() / sizes[i % n])
+    });
+    coarse.error = coarse.difference / (FINER as f64).powi(order as i32);
+    coarse.starts = starts;
+    Ok(Some(coarse))
 }
 
 /// Follows a difference of random sign and the size of the state that every block adds to, and takes the largest that

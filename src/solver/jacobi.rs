@@ -55,7 +55,8 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         let mut open: Vec<usize> =
             (0..blocks.len()).filter(|&i| follows(&blocks, i) && !fits[i]).collect();
         let residual = largest_distance(&open, &starts, &ends, n);
-        let stalled = maps.is_some() && run.sweeps >= 2 && !(residual < 0.1 * residual_before);
+        let falls = residual < 0.1 * residual_before;
+        let stalled = maps.is_some() && run.sweeps >= 2 && !falls;
         if stalled && at_rounding(&open, &starts, &ends, n, run.tolerance.rtol) {
             open.clear();
         }

@@ -41,23 +41,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     backend: &B,
 ) -> Result<Solution<D::Real>> {
     let started = Instant::now();
-    let mut run = Run {
-        settings,
-        problem,
-        backend,
-        trajectory: backend.allocate(problem)?,
-        tolerance: settings.tolerance.unwrap_or(Tolerance::default_of::<D::Real>()),
-        history: Vec::new(),
-        steps_done: 0,
-        sweeps: 0,
-        method: settings.method,
-        reason: String::new(),
-        blocks: 0,
-        block: 0,
-        residual: 0.0,
-        error_bound: None,
-        unfinished: vec![None; problem.batch_size()],
-    };
+    let mut run = Run::new(settings, problem, backend)?;
     if problem.total_steps() == 0 || problem.state_dim() == 0 {
         "nothing to compute".clone_into(&mut run.reason);
         if run.method == Method::Auto {
@@ -95,6 +79,33 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         }
     }
     run.finish(started)
+}
+
+impl<'r, 'a, D: Recurrence, B: Sweep<D>> Run<'r, 'a, D, B> {
+    /// Before anything is done.
+    pub(super) fn new(
+        settings: &'r Solver,
+        problem: &'r Problem<'a, D>,
+        backend: &'r B,
+    ) -> Result<Self> {
+        Ok(Self {
+            settings,
+            problem,
+            backend,
+            trajectory: backend.allocate(problem)?,
+            tolerance: settings.tolerance.unwrap_or(Tolerance::default_of::<D::Real>()),
+            history: Vec::new(),
+            steps_done: 0,
+            sweeps: 0,
+            method: settings.method,
+            reason: String::new(),
+            blocks: 0,
+            block: 0,
+            residual: 0.0,
+            error_bound: None,
+            unfinished: vec![None; problem.batch_size()],
+        })
+    }
 }
 
 impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {

@@ -1,8 +1,8 @@
 //! The plain loop, written out, and how a solution is held against it.
 
-use deer_solver::scalar::Parameter;
-use deer_solver::{Dynamics, Problem, Real, Solution, Termination, Tolerance};
-use ndarray::{Array3, ArrayView3};
+use deer_solver::scalar::{Parameter, Scalar};
+use deer_solver::{Dual, Dynamics, Problem, Real, Solution, Termination, Tolerance};
+use ndarray::{Array2, Array3, ArrayView3};
 
 /// One step on plain numbers.
 pub(crate) fn step<D: Dynamics>(
@@ -32,6 +32,39 @@ pub(crate) fn plain_loop<D: Dynamics>(problem: &Problem<'_, D>) -> Array3<D::Rea
         }
     }
     states
+}
+
+/// How far independent errors of 1 in every component of every step take a trajectory, at the most: the largest standard deviation of a
+/// component, `C_t = A_t C_{t−1} A_tᵀ + I` with the Jacobians along the plain loop.
+pub(crate) fn growth_of_errors<D: Dynamics>(
+    problem: &Problem<'_, D>,
+    states: ArrayView3<'_, D::Real>,
+) -> f64 {
+    let (n, m, dynamics) = (problem.state_dim(), problem.input_dim(), problem.dynamics());
+    let constant = |x: D::Real| Dual::<D::Real, 1>::new(x, [D::Real::default()]);
+    let mut next = vec![constant(D::Real::default()); n + dynamics.scratch_dim()];
+    let mut largest = 0.0f64;
+    for b in 0..problem.batch_size() {
+        let mut variance = Array2::<f64>::zeros((n, n));
+        let mut jacobian = variance.clone();
+        let mut x = problem.initial_state().row(b).to_vec();
+        for t in 0..problem.steps(b) {
+            let u: Vec<_> =
+                problem.inputs(b)[t * m..(t + 1) * m].iter().map(|&u| constant(u)).collect();
+            for column in 0..n {
+                let mut x: Vec<_> = x.iter().map(|&x| constant(x)).collect();
+                x[column].tangents[0] = D::Real::from_f64(1.0);
+                dynamics.step(Parameter::from_slice(problem.params()), &x, &u, &mut next);
+                for row in 0..n {
+                    jacobian[[row, column]] = next[row].tangents[0].to_f64();
+                }
+            }
+            variance = jacobian.dot(&variance).dot(&jacobian.t()) + Array2::<f64>::eye(n);
+            largest = variance.diag().iter().fold(largest, |largest, &c| largest.max(c.sqrt()));
+            x = states.slice(ndarray::s![b, t, ..]).to_vec();
+        }
+    }
+    largest
 }
 
 /// Largest difference of two arrays: 0 for a NaN where there is a NaN and an infinity where there is the

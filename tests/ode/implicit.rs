@@ -4,8 +4,8 @@ use crate::common::golden::Archive;
 use crate::systems::{Tangent, VanDerPol};
 use deer_solver::ode::{Dae, ImplicitDiscretized, Interpolation, Ode, Scheme};
 use deer_solver::scalar::{Constant, Param, Scalar};
-use deer_solver::{Cpu, Problem, Recurrence, Solution, Solver, backend::Sweep};
-use ndarray::{Array1, Array2, array};
+use deer_solver::{Cpu, Problem, Recurrence, Solution, Solver, Tangents, backend::Sweep};
+use ndarray::{Array1, Array2, Array3, ArrayView1, Axis, array, s};
 
 const SCHEMES: [Scheme; 6] = [
     Scheme::BackwardEuler,
@@ -215,6 +215,106 @@ fn golden_pendulum() {
                 assert!((a - b).abs() < 1e-9, "{solver:?}: {a} {b}");
             }
             assert!((state[0] * state[0] + state[1] * state[1] - 1.0).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn golden_gradient_of_the_pendulum() {
+    let file = Archive::open("pendulum_dae_index3_1000");
+    let (times, y0): (Array1<f64>, Array1<f64>) = (file.get("t"), file.get("y0"));
+    let weights: Array2<f64> = file.get("w");
+    let pendulum = Pendulum([10.0]);
+    let discretized = ImplicitDiscretized::of_dae(&pendulum, &times, Scheme::BackwardEuler);
+    let problem = discretized.problem(y0.view(), nothing().view()).unwrap();
+    let solution = solve(&Solver::auto(), &problem);
+    let cotangent = weights.slice(s![1.., ..]).insert_axis(Axis(0));
+    let gradient = solution.vjp(&problem, cotangent, &Cpu::new()).unwrap();
+
+    // The loss holds y(0) too, and the inputs are t_k and t_{k+1} − t_k.
+    let of_y0 = &gradient.initial_state.row(0) + &weights.row(0);
+    let mut of_times = Array1::zeros(times.len());
+    for (k, input) in gradient.inputs.index_axis(Axis(0), 0).rows().into_iter().enumerate() {
+        of_times[k] += input[0] - input[1];
+        of_times[k + 1] += input[1];
+    }
+    close(of_y0.view(), file.get("grad_y0"), 1e-9);
+    close(of_times.view(), file.get("grad_t"), 1e-9);
+    let of_gravity: ndarray::Array0<f64> = file.get("grad_g");
+    close(gradient.params.view(), array![of_gravity[()]], 1e-9);
+}
+
+/// Equal to `bound` of the largest entry.
+fn close(a: ArrayView1<'_, f64>, b: Array1<f64>, bound: f64) {
+    let largest = b.iter().fold(0.0, |largest, b| f64::max(largest, b.abs()));
+    for (a, b) in a.iter().zip(&b) {
+        assert!((a - b).abs() <= bound * largest, "{a} {b} of {largest}");
+    }
+}
+
+/// Van der Pol's equation pushed by an input.
+struct Pushed([f64; 2]);
+
+impl Ode for Pushed {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        2
+    }
+    fn input_dim(&self) -> usize {
+        1
+    }
+    fn params(&self) -> &[f64] {
+        &self.0
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, p: &[Param<S>], t: S, y: &[S], u: &[S], dy: &mut [S]) {
+        dy[0] = y[1];
+        dy[1] = (Constant(1.0) - y[0] * y[0]) * y[1] * p[0] - y[0] + u[0] * t.sin() * p[1];
+    }
+}
+
+#[test]
+fn derivatives_of_every_scheme() {
+    let times = uneven(3.0, 60, 0);
+    let u = Array2::from_shape_fn((times.len(), 1), |(k, _)| (0.3 * k as f64).cos());
+    let y0 = array![1.0, 0.5];
+    for scheme in SCHEMES {
+        let pushed = Pushed([5.0, 0.7]);
+        let discretized = ImplicitDiscretized::new(&pushed, &times, scheme);
+        let problem = discretized.problem(y0.view(), u.view()).unwrap();
+        let solution = solve(&Solver::auto(), &problem);
+        let cotangent = Array3::from_shape_fn(solution.states().raw_dim(), |(_, t, i)| {
+            ((3 * t + 7 * i) as f64).sin()
+        });
+        let gradient = solution.vjp(&problem, cotangent.view(), &Cpu::new()).unwrap();
+        let mut direction = Tangents::zeros(&problem);
+        direction.params.assign(&array![0.3, -0.8]);
+        direction.initial_state.fill(0.4);
+        let copies = direction.initial_state.ncols() / 2;
+        direction.inputs.slice_mut(s![.., .., -1]).fill(0.1);
+        let tangents = solution.jvp(&problem, &direction, &Cpu::new()).unwrap();
+
+        // Reverse is the transpose of forward.
+        let forward = (&tangents * &cotangent).sum();
+        let reverse = (&gradient.params * &direction.params).sum()
+            + (&gradient.initial_state * &direction.initial_state).sum()
+            + (&gradient.inputs * &direction.inputs).sum();
+        assert!((forward - reverse).abs() < 1e-10 * forward.abs(), "{scheme}: {forward} {reverse}");
+
+        // Forward is what differences say.
+        let moved = |h: f64| {
+            let pushed = Pushed([5.0 + 0.3 * h, 0.7 - 0.8 * h]);
+            let discretized = ImplicitDiscretized::new(&pushed, &times, scheme);
+            let mut inputs = discretized.inputs(u.view()).unwrap();
+            inputs.slice_mut(s![.., -1]).mapv_inplace(|u| u + 0.1 * h);
+            let x0: Array1<f64> = (0..2 * copies).map(|i| y0[i % 2] + 0.4 * h).collect();
+            let problem = Problem::new(discretized.recurrence(), x0.view(), inputs.view()).unwrap();
+            solve(&Solver::sequential(), &problem).into_states()
+        };
+        let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+        for (tangent, difference) in tangents.iter().zip(&difference) {
+            let bound = 1e-6 * (1.0 + difference.abs());
+            assert!((tangent - difference).abs() < bound, "{scheme}: {tangent} {difference}");
         }
     }
 }

@@ -7,13 +7,14 @@
 mod pull;
 mod push;
 
+use super::walks::Walks;
 use super::{Cpu, tile};
 use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, Swept};
 use crate::error::Result;
 use crate::graph::adjoint::Adjoint;
 use crate::graph::program::Program;
 use crate::scalar::dispatch::dispatch;
-use crate::scalar::{InstructionSet, Lanes, Real, Scalar};
+use crate::scalar::{InstructionSet, Isa, Lanes, Real, Scalar};
 use pull::{Pull, PullLane};
 use push::{Push, PushLane};
 use std::sync::{Mutex, PoisonError};
@@ -41,10 +42,14 @@ pub trait Sweeps: Sized {
     fn push(set: InstructionSet, push: Push<'_, '_, Self>)
     where
         Self: Real;
+    #[doc(hidden)]
+    fn walk<I: Isa>(walk: Walks<'_, '_, Self, I>)
+    where
+        Self: Real;
 }
 
 macro_rules! sweeps {
-    ($($real:ty)*) => {$(
+    ($($real:ty, $walk:ident;)*) => {$(
         impl Sweeps for $real {
             fn pull(set: InstructionSet, pull: Pull<'_, '_, Self>) {
                 dispatch(set, pull);
@@ -52,10 +57,13 @@ macro_rules! sweeps {
             fn push(set: InstructionSet, push: Push<'_, '_, Self>) {
                 dispatch(set, push);
             }
+            fn walk<I: Isa>(walk: Walks<'_, '_, Self, I>) {
+                I::$walk(walk);
+            }
         }
     )*};
 }
-sweeps!(f32 f64);
+sweeps!(f32, walk_f32; f64, walk_f64;);
 
 /// The part of a trajectory that one lane runs over.
 #[derive(Debug)]

@@ -3,10 +3,11 @@
 use super::super::tile;
 use super::{FEW, Group, STEPS, Stretch, settle};
 use crate::backend::Swept;
-use crate::graph::adjoint::Adjoint;
+use crate::graph::adjoint::{Adjoint, Tile};
 use crate::graph::program::Program;
 use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Isa, Real, Scalar};
+use crate::scalar::vector::prefetch;
+use crate::scalar::{Isa, Lanes, Real, Scalar};
 
 /// One block of a backward sweep.
 #[derive(Debug)]
@@ -51,19 +52,26 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
         let (n, m) = (adjoint.leaves.state, adjoint.leaves.input);
         let (lefts, rights) = (adjoint.lefts, adjoint.rights);
         let zero = Group::<R, I>::from_f64(0.0);
+        let half = Group::<R, I>::from_f64(0.5);
         let mut slots = program.prepare::<R, I, 2>(table);
+
         let mut carry = vec![zero; n];
         // The states of a tile's steps; those of the tile before it.
         let (mut now, mut before) = (vec![zero; STEPS * n], vec![zero; STEPS * n]);
         let mut inputs = vec![zero; STEPS * m];
         let mut given = vec![zero; STEPS * n];
         let mut pulled_inputs = vec![zero; STEPS * m];
-        // Lefts, rights, ones; of each the steps of a tile.
-        let mut factors = vec![Group::<R, I>::from_f64(1.0); (lefts + rights + 1) * STEPS];
-        let mut sums = vec![zero; adjoint.products.len()];
+        let mut factors = Factors::<R, I>::new(lefts + rights + 1);
+        let mut sums = vec![[Single::<R, I>::from_f64(0.0); MOST]; 2 * adjoint.tiles.len()];
         for lanes in groups.chunks_mut(Group::<R, I>::LANES) {
-            sums.fill(zero);
+            sums.fill([Single::<R, I>::from_f64(0.0); MOST]);
             let longest = lanes.iter().map(|lane| lane.stretch.len).max().unwrap_or(0);
+            // 1 in the lanes that have no such step.
+            let mut still = zero;
+            // Those without a block have none at all.
+            for lane in lanes.len()..Group::<R, I>::LANES {
+                still.set_lane(lane, R::from_f64(1.0));
+            }
             let mut alive = vec![true; lanes.len()];
             let (mut difference, mut magnitude) = (zero, zero);
             carry.fill(zero);
@@ -95,19 +103,25 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                     lanes.iter().map(|lane| lane.stretch.rows(lane.stretch.inputs, lo, m)),
                     &mut inputs,
                 );
-                let ragged = lanes.iter().any(|lane| lane.stretch.len < lo + steps);
+                // The lanes are too many streams for the hardware to look ahead of.
+                for lane in &*lanes {
+                    let rows =
+                        |all, width| lane.stretch.rows(all, lo.saturating_sub(2 * STEPS), width);
+                    prefetch(rows(lane.stretch.states, n));
+                    let rows = |all, width| lane.stretch.rows(all, lo.saturating_sub(STEPS), width);
+                    prefetch(rows(lane.stretch.inputs, m));
+                    if first {
+                        prefetch(rows(lane.cotangents, n));
+                    }
+                }
+                let ragged = lanes.len() < Group::<R, I>::LANES
+                    || lanes.iter().any(|lane| lane.stretch.len < lo + steps);
                 if first {
                     if ragged {
                         given.fill(zero);
                     }
                     let rows = lanes.iter().map(|lane| lane.stretch.rows(lane.cotangents, lo, n));
                     tile::gather(rows, &mut given);
-                    // Lanes without a block have been given the first one's.
-                    for given in &mut given {
-                        for lane in lanes.len()..Group::<R, I>::LANES {
-                            given.set_lane(lane, R::default());
-                        }
-                    }
                 }
                 let mut size = zero;
                 for s in (0..steps).rev() {
@@ -123,11 +137,11 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                     if ragged {
                         // Lanes without this step stand still.
                         for (lane, block) in lanes.iter().enumerate() {
-                            if block.stretch.len <= lo + s {
-                                for seed in seeds.iter_mut() {
-                                    seed.set_lane(lane, R::default());
-                                }
-                            }
+                            let over = block.stretch.len <= lo + s;
+                            still.set_lane(lane, R::from_f64(f64::from(u8::from(over))));
+                        }
+                        for seed in seeds.iter_mut() {
+                            *seed = still.select(half, *seed, zero);
                         }
                     }
                     for seed in seeds.iter() {
@@ -136,44 +150,41 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                     program.run(table, &mut slots);
                     let outputs = program.outputs();
                     if ragged {
-                        for (lane, block) in lanes.iter().enumerate() {
-                            if block.stretch.len <= lo + s {
-                                for &slot in &outputs[..n + m + lefts + rights] {
-                                    slots[slot as usize].set_lane(lane, R::default());
-                                }
-                            }
+                        for &slot in outputs {
+                            let value = &mut slots[slot as usize];
+                            *value = still.select(half, *value, zero);
                         }
                     }
                     for i in 0..n {
-                        carry[i] = slots[outputs[i] as usize];
+                        let value = slots[outputs[i] as usize];
+                        // What a block's border was given waits for its last step.
+                        carry[i] = if ragged { still.select(half, value, carry[i]) } else { value };
                     }
                     for j in 0..m {
                         pulled_inputs[s * m + j] = slots[outputs[n + j] as usize];
                     }
-                    for k in 0..lefts + rights {
-                        factors[k * STEPS + s] = slots[outputs[n + m + k] as usize];
+                    if record {
+                        for (k, &slot) in outputs[n + m..][..lefts + rights].iter().enumerate() {
+                            factors.set(s, k, slots[slot as usize]);
+                        }
                     }
                     if first {
                         let values = &outputs[n + m + lefts + rights..];
                         for i in 0..n {
                             let stored = now[s * n + i];
-                            let (mut apart, mut size) =
-                                ((slots[values[i] as usize] - stored).abs(), stored.abs());
+                            let mut apart = slots[values[i] as usize] - stored;
+                            let mut size = stored;
                             if ragged {
-                                for (lane, block) in lanes.iter().enumerate() {
-                                    if block.stretch.len <= lo + s {
-                                        apart.set_lane(lane, R::default());
-                                        size.set_lane(lane, R::default());
-                                    }
-                                }
+                                apart = still.select(half, apart, zero);
+                                size = still.select(half, size, zero);
                             }
-                            difference += apart;
-                            magnitude += size;
+                            difference += apart.abs();
+                            magnitude += size.abs();
                         }
                     }
                 }
                 if record {
-                    accumulate(adjoint, &factors, steps, &mut sums);
+                    factors.accumulate(adjoint, steps, &mut sums);
                 }
                 if record && m > 0 {
                     let of = |lane: &PullLane<'_, R>| {
@@ -220,50 +231,116 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                 block.swept.difference += difference.lane(lane).to_f64();
                 block.swept.magnitude += magnitude.lane(lane).to_f64();
             }
-            for (product, sum) in adjoint.products.iter().zip(&sums).filter(|_| record) {
-                for lane in 0..Group::<R, I>::LANES {
-                    params[product.param] += sum.lane(lane).to_f64();
+            for (tile, sums) in adjoint.tiles.iter().zip(sums.chunks_exact(2)).filter(|_| record) {
+                for (k, &param) in tile.params.iter().enumerate() {
+                    for half in sums {
+                        for lane in 0..Single::<R, I>::LANES {
+                            params[param] += half[k].lane(lane).to_f64();
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// Adds to the sum of each product the sum over a tile's first `steps` steps.
-#[inline(always)]
-fn accumulate<R: Real, I: Isa>(
-    adjoint: &Adjoint,
-    factors: &[Group<R, I>],
-    steps: usize,
-    sums: &mut [Group<R, I>],
-) {
-    let row = |k: usize| &factors[k * STEPS..][..STEPS];
-    let (fours, others) = adjoint.products.split_at(4 * adjoint.quads);
-    let (sums_of_fours, sums_of_others) = sums.split_at_mut(4 * adjoint.quads);
-    for (products, sums) in fours.chunks_exact(4).zip(sums_of_fours.chunks_exact_mut(4)) {
-        let left = row(products[0].left);
-        let [a, b, c, d] = [
-            row(adjoint.lefts + products[0].right),
-            row(adjoint.lefts + products[1].right),
-            row(adjoint.lefts + products[2].right),
-            row(adjoint.lefts + products[3].right),
-        ];
-        let mut four = [sums[0], sums[1], sums[2], sums[3]];
-        for s in 0..steps {
-            let left = left[s];
-            four[0] = left.mul_add(a[s], four[0]);
-            four[1] = left.mul_add(b[s], four[1]);
-            four[2] = left.mul_add(c[s], four[2]);
-            four[3] = left.mul_add(d[s], four[3]);
-        }
-        sums.copy_from_slice(&four);
+/// Half of a group: one vector of it.
+type Single<R, I> = Lanes<R, I, 1>;
+
+/// Products of a tile.
+const MOST: usize = Tile::SIDE * Tile::SIDE;
+
+/// Lefts, rights and 1 at the steps of a tile.
+///
+/// All of a step's first vectors lie side by side, then its second ones: a half's rights stay in the first-level cache
+/// while all lefts go by.
+struct Factors<R: Real, I: Isa> {
+    count: usize,
+    /// Vectors of a step. Odd, so that steps do not compete for the same places in the cache.
+    stride: usize,
+    all: Vec<Single<R, I>>,
+}
+
+impl<R: Real, I: Isa> Factors<R, I> {
+    #[inline(always)]
+    fn new(count: usize) -> Self {
+        let stride = 2 * count + 1;
+        Self { count, stride, all: vec![Lanes::from_f64(1.0); STEPS * stride] }
     }
-    for (product, sum) in others.iter().zip(sums_of_others) {
-        let (left, right) = (row(product.left), row(adjoint.lefts + product.right));
-        let mut total = *sum;
-        for s in 0..steps {
-            total = left[s].mul_add(right[s], total);
+
+    #[inline(always)]
+    fn set(&mut self, step: usize, factor: usize, value: Group<R, I>) {
+        for half in 0..2 {
+            self.all[step * self.stride + half * self.count + factor] = value.vector(half);
         }
-        *sum = total;
+    }
+
+    /// Adds to the sum of each product, of either half, the sum over the first `steps` steps.
+    #[inline(always)]
+    fn accumulate(&self, adjoint: &Adjoint, steps: usize, sums: &mut [[Single<R, I>; MOST]]) {
+        for half in 0..2 {
+            for (tile, sums) in adjoint.tiles.iter().zip(sums.chunks_exact_mut(2)) {
+                let sums = &mut sums[half];
+                let right = adjoint.lefts;
+                match (tile.lefts.len(), tile.rights.len()) {
+                    // 16 sums need more than 16 registers.
+                    (4, 4) if align_of::<Single<R, I>>() >= 64 => {
+                        self.add::<4, 4>(tile, 0, right, half, steps, sums);
+                    }
+                    (4, 4) => {
+                        self.add::<4, 2>(tile, 0, right, half, steps, sums);
+                        self.add::<4, 2>(tile, 2, right, half, steps, sums);
+                    }
+                    (4, 2) => self.add::<4, 2>(tile, 0, right, half, steps, sums),
+                    (4, _) => self.add::<4, 1>(tile, 0, right, half, steps, sums),
+                    (2, 4) => self.add::<2, 4>(tile, 0, right, half, steps, sums),
+                    (2, 2) => self.add::<2, 2>(tile, 0, right, half, steps, sums),
+                    (2, _) => self.add::<2, 1>(tile, 0, right, half, steps, sums),
+                    (_, 4) => self.add::<1, 4>(tile, 0, right, half, steps, sums),
+                    (_, 2) => self.add::<1, 2>(tile, 0, right, half, steps, sums),
+                    _ => self.add::<1, 1>(tile, 0, right, half, steps, sums),
+                }
+            }
+        }
+    }
+
+    /// The products of the `LEFTS` lefts of a tile with its `RIGHTS` rights from `first`; rights are factors from `offset`.
+    #[inline(always)]
+    fn add<const LEFTS: usize, const RIGHTS: usize>(
+        &self,
+        tile: &Tile,
+        first: usize,
+        offset: usize,
+        half: usize,
+        steps: usize,
+        sums: &mut [Single<R, I>; MOST],
+    ) {
+        let (mut lefts, mut rights) = ([0; LEFTS], [0; RIGHTS]);
+        lefts.copy_from_slice(&tile.lefts[..LEFTS]);
+        rights.copy_from_slice(&tile.rights[first..][..RIGHTS]);
+        let mut totals = [[sums[0]; LEFTS]; RIGHTS];
+        for r in 0..RIGHTS {
+            for l in 0..LEFTS {
+                totals[r][l] = sums[(first + r) * LEFTS + l];
+            }
+        }
+        for rows in self.all.chunks_exact(self.stride).take(steps) {
+            let row = &rows[half * self.count..][..self.count];
+            let mut left = [row[0]; LEFTS];
+            for l in 0..LEFTS {
+                left[l] = row[lefts[l]];
+            }
+            for r in 0..RIGHTS {
+                let right = row[offset + rights[r]];
+                for l in 0..LEFTS {
+                    totals[r][l] = left[l].mul_add(right, totals[r][l]);
+                }
+            }
+        }
+        for r in 0..RIGHTS {
+            for l in 0..LEFTS {
+                sums[(first + r) * LEFTS + l] = totals[r][l];
+            }
+        }
     }
 }

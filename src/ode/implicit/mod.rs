@@ -183,9 +183,10 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
         }
     }
 
-    fn coarser(&self) -> Option<Self> {
+    fn coarser(&self) -> Option<(Self, u32)> {
+        let scheme = Scheme::RadauIIA5;
         // Of two steps the earlier would be another.
-        (self.scheme != Scheme::Bdf2).then_some(Self { scheme: Scheme::RadauIIA5, ..*self })
+        (self.scheme != Scheme::Bdf2).then_some((Self { scheme, ..*self }, scheme.order()))
     }
 
     fn coarsen(&self, inputs: &[O::Real], steps: usize, coarse: &mut [O::Real]) {

@@ -4,15 +4,15 @@
 #![allow(clippy::needless_range_loop, clippy::manual_memcpy)]
 
 pub(crate) mod matrix;
+mod smoothing;
+mod through;
 
 use super::ScanOp;
 use crate::dynamics::Structure;
 use crate::error::{Error, Result};
-use crate::scalar::{Real, Scalar};
-use matrix::{
-    add_transposed_product, factor, multiply, multiply_transposed, solve, solve_factored,
-    symmetrise,
-};
+use crate::scalar::Real;
+use matrix::{add_transposed_product, multiply, solve, symmetrise};
+pub(crate) use smoothing::Smoothing;
 
 /// Composition of the steps of a Kalman filter, for the model
 ///
@@ -209,91 +209,6 @@ impl KalmanFilter {
         }
     }
 
-    /// Takes a normal state (`mean` `[n]`, `variance`) through an element: becomes that after it.
-    pub(crate) fn advance<R: Real>(&self, element: &[R], mean: &mut [R], variance: &mut [R]) {
-        let parts = self.parts(element);
-        let (size, square) = (self.size, self.size * self.size);
-        let mut matrix = vec![R::default(); square];
-        let mut right = vec![R::default(); square + size];
-        let mut product = right.clone();
-        for block in 0..self.n.checked_div(size).unwrap_or(0) {
-            let rows = block * size..(block + 1) * size;
-            let entries = block * square..(block + 1) * square;
-            let (a, j) = (&parts.a[entries.clone()], &parts.j[entries.clone()]);
-            let (mean, c) = (&mut mean[rows.clone()], &mut variance[entries.clone()]);
-            one_plus_product(size, c, j, &mut matrix);
-            // Columns: W C, W (b + C η).
-            for i in 0..size {
-                let row = &mut right[i * (size + 1)..(i + 1) * (size + 1)];
-                row[..size].copy_from_slice(&c[i * size..(i + 1) * size]);
-                row[size] = mean[i] + dot(&c[i * size..(i + 1) * size], &parts.eta[rows.clone()]);
-            }
-            solve(size, size + 1, &mut matrix, &mut right);
-            multiply(size, size + 1, a, &right, &mut product);
-            for i in 0..size {
-                let row = &product[i * (size + 1)..(i + 1) * (size + 1)];
-                mean[i] = row[size] + parts.b[rows.start + i];
-                for k in 0..size {
-                    c[i * size + k] = dot(&row[..size], &a[k * size..(k + 1) * size])
-                        + parts.c[entries.start + i * size + k];
-                }
-            }
-            symmetrise(size, c);
-        }
-    }
-
-    /// Takes what later observations say of the state after an element (`eta` `[n]`, `information`) back through
-    /// it: becomes what they and its own say of the state before it.
-    pub(crate) fn retreat<R: Real>(&self, element: &[R], eta: &mut [R], information: &mut [R]) {
-        let parts = self.parts(element);
-        let (size, square) = (self.size, self.size * self.size);
-        let mut matrix = vec![R::default(); square];
-        let mut solved = vec![R::default(); square];
-        let mut product = solved.clone();
-        for block in 0..self.n.checked_div(size).unwrap_or(0) {
-            let rows = block * size..(block + 1) * size;
-            let entries = block * square..(block + 1) * square;
-            let (a, b) = (&parts.a[entries.clone()], &parts.b[rows.clone()]);
-            let (eta, j) = (&mut eta[rows.clone()], &mut information[entries.clone()]);
-            one_plus_product(size, &parts.c[entries.clone()], j, &mut matrix);
-            solved.copy_from_slice(a);
-            solve(size, size, &mut matrix, &mut solved);
-            multiply(size, size, j, a, &mut product);
-            let mut left = eta.to_vec();
-            for i in 0..size {
-                left[i] -= dot(&j[i * size..(i + 1) * size], b);
-            }
-            j.copy_from_slice(&parts.j[entries.clone()]);
-            eta.copy_from_slice(&parts.eta[rows]);
-            add_transposed_product(size, size, &solved, &product, j);
-            add_transposed_product(size, 1, &solved, &left, eta);
-            symmetrise(size, j);
-        }
-    }
-
-    /// The most probable state, from what the earlier observations say of it (`mean`, `variance`) and what the later
-    /// ones say (`eta`, `information`).
-    pub(crate) fn posterior<R: Real>(
-        &self,
-        (mean, variance): (&[R], &[R]),
-        (eta, information): (&[R], &[R]),
-        out: &mut [R],
-    ) {
-        let (size, square) = (self.size, self.size * self.size);
-        let mut matrix = vec![R::default(); square];
-        for block in 0..self.n.checked_div(size).unwrap_or(0) {
-            let rows = block * size..(block + 1) * size;
-            let c = &variance[block * square..(block + 1) * square];
-            one_plus_product(size, c, &information[block * square..], &mut matrix);
-            let out = &mut out[rows.clone()];
-            for i in 0..size {
-                let row = &c[i * size..(i + 1) * size];
-                out[i] = mean[rows.start + i] + dot(row, &eta[rows.clone()]);
-            }
-            solve(size, 1, &mut matrix, out);
-        }
-    }
-
     fn parts<'e, R>(&self, element: &'e [R]) -> Parts<'e, R> {
         let (a, rest) = element.split_at(self.entries());
         let (b, rest) = rest.split_at(self.n);
@@ -401,137 +316,5 @@ fn one_plus_product<R: Real>(n: usize, left: &[R], right: &[R], out: &mut [R]) {
     multiply(n, n, left, right, out);
     for i in 0..n {
         out[i * (n + 1)] += R::one();
-    }
-}
-
-/// One step of the filter and of the smoother over a block of `n` components, of numbers or lanes.
-///
-/// The filter's gain needs no general elimination here: with `S = (1 − κ) I + κ P`, `P = F C Fᵀ + I`, everything
-/// follows from systems with `S` and `P`, which are at least the identity's size.
-#[derive(Clone, Debug)]
-pub(crate) struct Smoothing<S> {
-    n: usize,
-    /// `F C`
-    crossed: Vec<S>,
-    /// `P = F C Fᵀ + I`
-    predicted: Vec<S>,
-    factored: Vec<S>,
-    work: Vec<S>,
-    vector: Vec<S>,
-}
-
-impl<S: Scalar> Smoothing<S> {
-    #[inline(always)]
-    pub(crate) fn new(n: usize, zero: S) -> Self {
-        let square = vec![zero; n * n];
-        Self {
-            n,
-            crossed: square.clone(),
-            predicted: square.clone(),
-            factored: square.clone(),
-            work: square,
-            vector: vec![zero; n],
-        }
-    }
-
-    /// Takes in a step's `F`, after a state with variance `c`.
-    #[inline(always)]
-    pub(crate) fn predict(&mut self, f: &[S], c: &[S]) {
-        let n = self.n;
-        multiply(n, n, f, c, &mut self.crossed);
-        multiply_transposed(n, &self.crossed, f, &mut self.predicted);
-        symmetrise(n, &mut self.predicted);
-        for i in 0..n {
-            self.predicted[i * (n + 1)] += S::from_f64(1.0);
-        }
-    }
-
-    /// The map back, `x_{t−1} = E x_t + g`: `E = C Fᵀ P⁻¹`, `g = b − E (F b + u)`.
-    #[inline(always)]
-    pub(crate) fn smooth(&mut self, f: &[S], b: &[S], u: &[S], gain: &mut [S], g: &mut [S]) {
-        let n = self.n;
-        self.factored.copy_from_slice(&self.predicted);
-        factor(n, &mut self.factored);
-        self.work.copy_from_slice(&self.crossed);
-        solve_factored(n, n, &self.factored, &mut self.work);
-        for i in 0..n {
-            for k in 0..n {
-                gain[i * n + k] = self.work[k * n + i];
-            }
-        }
-        multiply(n, 1, f, b, &mut self.vector);
-        for i in 0..n {
-            self.vector[i] += u[i];
-        }
-        for i in 0..n {
-            let mut sum = b[i];
-            for k in 0..n {
-                sum -= gain[i * n + k] * self.vector[k];
-            }
-            g[i] = sum;
-        }
-    }
-
-    /// Takes in the observation, `y = 0`, of the state after the step, whose mean was `f b + u`: `b` and `c` become its mean and
-    /// variance, `(1 − κ) S⁻¹ (F b + u)` and `(1 − κ) S⁻¹ P`. Leaves the factor of `S`.
-    #[inline(always)]
-    pub(crate) fn observe(
-        &mut self,
-        (kappa, rest): (S, S),
-        f: &[S],
-        u: &[S],
-        b: &mut [S],
-        c: &mut [S],
-    ) {
-        let n = self.n;
-        for (s, &p) in self.factored.iter_mut().zip(&self.predicted) {
-            *s = p * kappa;
-        }
-        for i in 0..n {
-            self.factored[i * (n + 1)] += rest;
-        }
-        factor(n, &mut self.factored);
-        multiply(n, 1, f, b, &mut self.vector);
-        for i in 0..n {
-            self.vector[i] += u[i];
-            b[i] = self.vector[i];
-        }
-        solve_factored(n, 1, &self.factored, b);
-        c.copy_from_slice(&self.predicted);
-        solve_factored(n, n, &self.factored, c);
-        symmetrise(n, c);
-        for x in b.iter_mut().chain(c) {
-            *x *= rest;
-        }
-    }
-
-    /// Takes an element of the steps before on through the step that [`observe`](Self::observe) has taken in, in what depends on the
-    /// state before them: `A = (1 − κ) H`, `η −= κ Hᵀ (F b + u)`, `J += κ (F A)ᵀ H` with `H = S⁻¹ F A`.
-    #[inline(always)]
-    pub(crate) fn extend(
-        &mut self,
-        (kappa, rest): (S, S),
-        f: &[S],
-        a: &mut [S],
-        eta: &mut [S],
-        j: &mut [S],
-    ) {
-        let n = self.n;
-        let product = &mut self.crossed;
-        multiply(n, n, f, a, product);
-        a.copy_from_slice(product);
-        solve_factored(n, n, &self.factored, a);
-        for x in product.iter_mut() {
-            *x *= kappa;
-        }
-        add_transposed_product(n, n, product, a, j);
-        symmetrise(n, j);
-        for x in self.vector.iter_mut() {
-            *x *= -kappa;
-        }
-        add_transposed_product(n, 1, a, &self.vector, eta);
-        for x in a {
-            *x *= rest;
-        }
     }
 }
