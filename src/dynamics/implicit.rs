@@ -207,6 +207,16 @@ impl<P: Numeric<Plain = P>> Newton<P> {
     /// smaller one under the same matrix (affine invariant damping; Deuflhard, *Newton Methods for Nonlinear Problems*, 3.3).
     #[inline(always)]
     fn solve<F: Residual<Real = P::Real>>(&mut self, residual: &F, params: &[Parameter<P::Real>]) {
+        // Most of what a recurrence is compiled to: kernels share it.
+        P::enter(Iteration { newton: self, residual, params });
+    }
+
+    #[inline(always)]
+    fn solve_here<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+    ) {
         const HALVINGS: usize = 16;
         self.guess.copy_from_slice(&self.z);
         let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
@@ -288,7 +298,7 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             }
         }
         if damped {
-            done = done - lost;
+            done -= lost;
         }
         if !Self::all(done) {
             let nan = P::from_f64(f64::NAN);
@@ -296,6 +306,22 @@ impl<P: Numeric<Plain = P>> Newton<P> {
                 *z = zero.select(done, *z, nan);
             }
         }
+    }
+}
+
+/// Newton's method for one step.
+struct Iteration<'k, P: Numeric, F: Residual> {
+    newton: &'k mut Newton<P>,
+    residual: &'k F,
+    params: &'k [Parameter<F::Real>],
+}
+
+impl<P: Numeric<Plain = P>, F: Residual<Real = P::Real>> Kernel for Iteration<'_, P, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        self.newton.solve_here(self.residual, self.params);
     }
 }
 

@@ -69,6 +69,10 @@ impl<F: Dae> Point<'_, F> {
         Ok(())
     }
 
+    fn start(self) -> Start<F::Real> {
+        Start { y: Array1::from(self.y), dy: self.dy }
+    }
+
     /// The residual that is largest against the terms that it is made of, to first order: its row, itself, and its share of them.
     fn defect(&mut self) -> Defect {
         let n = self.y.len();
@@ -85,12 +89,19 @@ impl<F: Dae> Point<'_, F> {
                 })
                 .sum();
             let share = residual.abs() / size.max(F::Real::EPSILON.to_f64());
-            if residual != 0.0 && !(share <= worst.share) {
+            if share > worst.share || share.is_nan() {
                 worst = Defect { row, residual, share };
             }
         }
         worst
     }
+}
+
+/// Where a solution starts.
+#[derive(Debug)]
+pub(super) struct Start<R> {
+    pub(super) y: Array1<R>,
+    pub(super) dy: Vec<R>,
 }
 
 struct Defect {
@@ -110,7 +121,7 @@ pub(super) fn initial<F: Dae>(
     dae: &F,
     t: F::Real,
     y0: ArrayView1<'_, F::Real>,
-) -> Result<(Array1<F::Real>, Vec<F::Real>)> {
+) -> Result<Start<F::Real>> {
     let n = dae.state_dim();
     let epsilon = F::Real::EPSILON.to_f64();
     // What rounding leaves, and what an initial state with half of the digits does.
@@ -128,18 +139,18 @@ pub(super) fn initial<F: Dae>(
     kept.solve()?;
     let with_kept = kept.defect();
     if with_kept.share <= exact {
-        return Ok((Array1::from(kept.y), kept.dy));
+        return Ok(kept.start());
     }
     let mut moved =
         Point { dae, t, dy: kept.dy.clone(), y: kept.y.clone(), slope: differential.clone() };
     moved.solve()?;
     let with_moved = moved.defect();
     if with_moved.share <= exact {
-        Ok((Array1::from(moved.y), moved.dy))
+        Ok(moved.start())
     } else if with_kept.share <= close {
-        Ok((Array1::from(kept.y), kept.dy))
+        Ok(kept.start())
     } else if with_moved.share <= close {
-        Ok((Array1::from(moved.y), moved.dy))
+        Ok(moved.start())
     } else {
         let algebraic: Vec<usize> = (0..n).filter(|&j| !differential[j]).collect();
         let Defect { row, residual, .. } = with_moved;

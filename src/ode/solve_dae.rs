@@ -1,5 +1,6 @@
 //! Initial value problems of differential-algebraic equations.
 
+use super::consistent::Start;
 use super::implicit::{DaeEquation, GridEquation, ImplicitDiscretized, ImplicitSteps};
 use super::ivp::trajectory;
 use super::sampling::initial_state;
@@ -19,7 +20,7 @@ use std::time::Instant;
 /// algebraic components, whose slope does not occur in `F`, are solved for first; the others stay.
 ///
 /// Without a tolerance in `options` each interval between two times is one step. With one, a grid is found as by
-/// [`solve_ivp`](super::solve_ivp); that is for an index of 1 or 2, since of a higher one some components have an error that shorter steps
+/// [`solve_ivp`](super::solve_ivp); that is for an index of 1, since of a higher one some components have an error that shorter steps
 /// do not make smaller.
 ///
 /// # Errors
@@ -85,9 +86,9 @@ where
     let recurrence = *ImplicitDiscretized::of_dae(dae, Array1::default(0), scheme).recurrence();
     recurrence.residual().check()?;
     let tolerances = options.tolerances()?;
-    let (y0, dy0) = consistent::initial(dae, times[0], y0)?;
+    let Start { y: y0, dy } = consistent::initial(dae, times[0], y0)?;
     if times.len() > 1 {
-        let start = (y0.as_slice().unwrap_or_default(), &dy0[..]);
+        let start = (y0.as_slice().unwrap_or_default(), &dy[..]);
         let dt = times[1] - times[0];
         consistent::check_step(dae, times[0], dt, start, false)?;
     }
