@@ -22,7 +22,7 @@ pub enum Damping {
     Fixed(f64),
     /// `k` by the largest residual that is left after each sweep, from 0 on: `1 − k` is halved where that is more than twice the smallest so far
     /// (below 1/16: `k` = 1), set to 0 where it is not a number, raised by a tenth where it is within that, and doubled where it
-    /// is less than half of the smallest so far. Near the solution that is Newton's method again.
+    /// is less than half of the smallest so far, or 1 again if it was 0. Near the solution that is Newton's method again.
     Adaptive,
 }
 
@@ -75,7 +75,8 @@ impl Pace {
                 self.factor = 0.0;
             }
         } else if residual < 0.5 * self.smallest {
-            self.factor = raised(self.factor, 2.0);
+            // A sweep without derivatives that has got closer is a better place to take them at.
+            self.factor = if self.factor == 0.0 { 1.0 } else { raised(self.factor, 2.0) };
         } else {
             self.factor = raised(self.factor, 1.1);
         }
@@ -97,7 +98,8 @@ mod tests {
         assert_eq!([1.0, 3.0, 10.0, 9.0].map(&mut after), [1.0, 0.5, 0.25, 0.125]);
         assert_eq!([2.0, 1.0].map(&mut after), [0.1375, 0.15125]);
         assert_eq!([0.4, 0.1, 0.04, 0.01].map(&mut after), [0.3025, 0.605, 1.0, 1.0]);
-        assert_eq!([f64::NAN, 7.0, 0.01].map(&mut after), [0.0, 0.0, 0.0625]);
+        assert_eq!([f64::NAN, 7.0, 0.009, 0.001].map(&mut after), [0.0, 0.0, 0.0625, 0.125]);
+        assert_eq!([f64::NAN, 0.0001, 1.0].map(&mut after), [0.0, 1.0, 0.5]);
         let mut pace = Pace::new(Damping::Fixed(0.25));
         pace.adapt(f64::NAN);
         assert_eq!(pace.factor(), 0.75);

@@ -192,6 +192,7 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
                 if overshoots(&residuals) && run.sweeps < damped && !pace.is_adaptive() {
                     run.reason.push_str("; Newton overshot and was damped");
                     pace = Pace::new(Damping::Adaptive);
+                    residuals.iter().for_each(|&residual| pace.adapt(residual));
                     pace.adapt(f64::NAN);
                 }
                 let patient = pace.is_adaptive() && run.sweeps < damped && helps(&residuals);

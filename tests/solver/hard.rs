@@ -165,3 +165,26 @@ fn auto_delivers_where_newton_overshoots() {
     }
     assert!(said.contains("Newton overshot and was damped"), "{said}");
 }
+
+/// A push takes the state from an unstable point to a slow well. Blocks guessed at the unstable point expand, so that Newton overshoots;
+/// damping that adapts brings it back, and no step is left to the loop.
+#[test]
+fn auto_solves_by_damping() {
+    let map = Map::<f32>::new(Kind::Wells, &[1e-4]);
+    let x0 = Array1::zeros(1);
+    for (noise, push) in [(1e-4, 0.3), (1e-4, 1.0), (1e-3, 0.3), (1e-3, 1.0)] {
+        let mut random = Noise::new(1);
+        let inputs = (0..40_000).map(|t| noise * random.next() + if t == 100 { push } else { 0.0 });
+        let inputs = column::<f32>(inputs);
+        let problem = Problem::new(&map, x0.view(), inputs.view()).unwrap();
+        let solution = Solver::auto().solve(&problem, &Cpu::new()).unwrap();
+        let report = solution.report();
+        let what = format!("noise {noise}, push {push}\n{report}");
+        assert!(solution.converged(), "{what}");
+        assert!(report.reason.ends_with("Newton overshot and was damped"), "{what}");
+        assert!(report.history[1].residual > report.history[0].residual, "{what}");
+        let loops = Solver::sequential().solve(&problem, &Cpu::new()).unwrap();
+        let apart = difference(solution.states(), loops.states());
+        assert!(apart < 1e-4, "off by {apart:e}, {what}");
+    }
+}

@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     Gain,
     /// `x' = x + p_0 sin(p_1 x) + u` with a long polynomial of small effect: what a loop waits for and lanes do not.
     Chain,
+    /// `x' = x + p (x − x³)/(1 + x²) + u`: leaves 0 slowly for ±1, with a polynomial as that of `Chain`.
+    Wells,
     /// Three pairs that rotate and saturate, the second half of the state with the first; not declared.
     Pairs,
 }
@@ -167,6 +169,15 @@ impl<R: Real> Dynamics for Map<R> {
                     sum = sum * half + u[0];
                 }
                 next[0] = x[0] + (x[0] * p[1]).sin() * p[0] + u[0] + sum * S::from_f64(1e-4);
+            }
+            Kind::Wells => {
+                let square = x[0] * x[0];
+                let slope = (x[0] - square * x[0]) / (square + one);
+                let mut sum = x[0];
+                for _ in 0..200 {
+                    sum = sum * half + u[0];
+                }
+                next[0] = x[0] + slope * p[0] + u[0] + sum * S::from_f64(1e-7);
             }
             Kind::Forgetful => next[0] = (x[0] * self.params[0] + u[0] * p[1]).tanh(),
             Kind::Steep => next[0] = (x[0] - S::from_f64(0.1)).max(zero).sqrt() + u[0],
