@@ -66,9 +66,12 @@ fn run(options: &Options) -> Result<(), Misuse> {
     let tolerance = options.tolerance.unwrap_or(if options.usual.quick { 1e-4 } else { 1e-6 });
     say(format!("machine   {}", Machine::this()));
     say(format!("solver    deer-solver {}, {}", env!("CARGO_PKG_VERSION"), cpu.describe()));
-    say(format!("equation  ÿ = {MU} (1 − y²) ẏ − y from 2, 0 up to t = {END}, tolerance {tolerance:e}\n"));
+    say(format!(
+        "equation  ÿ = {MU} (1 − y²) ẏ − y from 2, 0 up to t = {END}, tolerance {tolerance:e}\n"
+    ));
     let (y0, times) = (array![2.0, 0.0], array![0.0, END]);
-    let solvers = [("Solver::sequential()", Solver::sequential()), ("Solver::auto()", Solver::auto())];
+    let solvers =
+        [("Solver::sequential()", Solver::sequential()), ("Solver::auto()", Solver::auto())];
     let mut last = None;
     for (name, solver) in solvers {
         let settings = ode::Options::default()
@@ -83,7 +86,7 @@ fn run(options: &Options) -> Result<(), Misuse> {
             most.max((end[i] - REFERENCE[i]).abs() / (tolerance + tolerance * REFERENCE[i].abs()))
         });
         say(format!(
-            "{name:<22}{elapsed:>9.1} ms   {} points, {} grids, error {error:.2} of the tolerance, {:?}",
+            "{name:<22}{elapsed:>9.1} ms   {} points, {} grids, error {error:.1e} of the tolerance, {:?}",
             solution.grid().len(),
             solution.grids(),
             solution.termination()
