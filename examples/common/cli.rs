@@ -1,9 +1,11 @@
 //! Options, and one line for what is wrong with them.
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{Args, CommandFactory, Parser};
+use deer_solver::Cpu;
 use std::fmt;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Something that the user can put right; one line that says what is allowed.
@@ -110,5 +112,32 @@ pub(crate) fn threads(text: &str) -> Result<usize, String> {
     match count(text)? {
         threads @ 1..=1024 => Ok(threads),
         _ => Err("expected 1 to 1024".to_owned()),
+    }
+}
+
+/// What most examples take.
+#[derive(Debug, Args)]
+pub(crate) struct Usual {
+    /// A small size: a look that takes a second
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Threads of the solver [default: all cores]
+    #[arg(long, value_parser = threads, allow_negative_numbers = true)]
+    threads: Option<usize>,
+    /// Draw what was computed
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+impl Usual {
+    /// The threads asked for; an error where --plot cannot be written.
+    pub(crate) fn cpu(&self) -> Result<Cpu, Misuse> {
+        if let Some(path) = &self.plot {
+            super::svg::check(path)?;
+        }
+        Ok(match self.threads {
+            Some(threads) => Cpu::with_threads(threads)?,
+            None => Cpu::new(),
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! Residual against sweep, and the first states, as an SVG file.
 
 use crate::common::cli::Misuse;
+pub(crate) use crate::common::svg::check;
+use crate::common::svg::{COLORS, FONT};
 use crate::compare::Comparison;
 use crate::options::{Options, name};
 use deer_solver::Real;
@@ -8,24 +10,6 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;
-
-const FONT: &str = "sans-serif";
-const COLORS: [RGBColor; 4] =
-    [RGBColor(31, 119, 180), RGBColor(214, 39, 40), RGBColor(44, 160, 44), RGBColor(148, 103, 189)];
-
-/// Whether the file can be written, asked before the work rather than after it.
-pub(crate) fn check(path: &Path) -> Result<(), Misuse> {
-    let name = path.display();
-    if path.extension().is_none_or(|extension| extension != "svg") {
-        return Err(Misuse::new(format!("--plot {name}: expected a file name that ends in .svg")));
-    }
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|error| Misuse::new(format!("--plot {name}: {error}")))?;
-    Ok(())
-}
 
 /// Draws the file.
 pub(crate) fn draw<R: Real>(

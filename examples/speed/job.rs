@@ -3,8 +3,8 @@
 use crate::common::backprop::backpropagate;
 use crate::common::cli::Misuse;
 use crate::common::plain::plain_loop;
+use crate::common::race::{Outcome, Runner};
 use crate::options::Method;
-use crate::race::{Outcome, Runner};
 use deer_solver::cells::Gru;
 use deer_solver::{Cpu, Dynamics, Problem, Solver};
 use ndarray::{Array2, Array3, ArrayView3, s};

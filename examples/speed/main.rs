@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example speed                           about seven minutes
 //! cargo run --release --example speed -- --quick                half a minute
+//! cargo run --release --example speed -- --only odes
 //! cargo run --release --example speed -- --n 2,8 --t 1e6 --only table --json speed.json
 //! ```
 //!
@@ -12,12 +13,20 @@
 mod chart;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../diode_clipper/circuit.rs"]
+mod diode_clipper;
 mod job;
 mod memory;
+#[path = "../neural_ode/network.rs"]
+mod neural_ode;
+mod odes;
 mod options;
-mod race;
+#[path = "../pendulum_dae/pendulum.rs"]
+mod pendulum;
 mod table;
 mod targets;
+#[path = "../two_body/motion.rs"]
+mod two_body;
 
 use common::cli::{Misuse, main_with, say};
 use common::machine::Machine;
@@ -33,6 +42,7 @@ struct Record {
     version: &'static str,
     measurements: Vec<table::Measurement>,
     targets: Vec<targets::Target>,
+    odes: Vec<odes::Line>,
 }
 
 fn main() -> ExitCode {
@@ -65,8 +75,9 @@ fn run(options: Options) -> Result<(), Misuse> {
         version: env!("CARGO_PKG_VERSION"),
         measurements: Vec::new(),
         targets: Vec::new(),
+        odes: Vec::new(),
     };
-    if options.only != Part::Targets {
+    if options.only.has(Part::Table) {
         record.measurements = table::measure(&options, record.machine.cores)?;
         say(
             "\nNanoseconds a step, all sequences counted; in brackets the method that `auto` chose, sweeps, \
@@ -75,9 +86,13 @@ fn run(options: Options) -> Result<(), Misuse> {
         );
         say(table::markdown(&options, &record.measurements));
     }
-    if options.only != Part::Table {
+    if options.only.has(Part::Targets) {
         record.targets = targets::measure(&options, record.machine.cores)?;
         say(targets::markdown(&record.targets));
+    }
+    if options.only.has(Part::Odes) {
+        record.odes = odes::measure(&options)?;
+        say(odes::markdown(&record.odes));
     }
     if let Some(path) = &options.plot {
         chart::draw(path, &record.machine.to_string(), &record.measurements)?;

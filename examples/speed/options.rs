@@ -5,7 +5,7 @@ use clap::{Parser, ValueEnum};
 use deer_solver::Solver;
 use std::path::PathBuf;
 
-/// Prints the table of speeds and the table of targets, as Markdown.
+/// Prints tables of speeds, of targets and of equations in time, as Markdown.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
@@ -13,7 +13,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) quick: bool,
     /// What to print
-    #[arg(long, value_enum, default_value_t = Part::Both)]
+    #[arg(long, value_enum, default_value_t = Part::All)]
     pub(crate) only: Part,
     #[arg(long, value_enum, default_value_t = Cell::Gru)]
     pub(crate) cell: Cell,
@@ -56,7 +56,15 @@ pub(crate) struct Options {
 pub(crate) enum Part {
     Table,
     Targets,
-    Both,
+    Odes,
+    All,
+}
+
+impl Part {
+    /// Whether `part` is asked for.
+    pub(crate) fn has(self, part: Part) -> bool {
+        self == part || self == Part::All
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -1,10 +1,10 @@
 //! Every size by every method.
 
 use crate::common::cli::Misuse;
+use crate::common::race::race;
 use crate::common::{data, machine};
 use crate::job::Job;
 use crate::options::{Cell, Dtype, Method, Options, name};
-use crate::race::race;
 use deer_solver::cells::{DiagonalGru, Gru};
 use deer_solver::{Cpu, Dynamics, Real};
 use indicatif::ProgressBar;

@@ -3,10 +3,10 @@
 
 use crate::common::cli::Misuse;
 use crate::common::data;
+use crate::common::race::{Outcome, Runner, race};
 use crate::job::Job;
 use crate::memory;
 use crate::options::{Method, Options};
-use crate::race::{Outcome, Runner, race};
 use crate::table::{PLAIN_STEPS, length, significant};
 use deer_solver::cells::{Elman, Gru};
 use deer_solver::scalar::{Constant, Param, Scalar};

@@ -1,6 +1,6 @@
 //! The first steps of training by the library and by the hand-written loop, side by side.
 
-use crate::adam::Adam;
+use crate::common::adam::Adam;
 use crate::common::cli::{Misuse, say};
 use crate::library::Library;
 use crate::model::{Model, Step};
@@ -27,7 +27,7 @@ impl Times {
     fn step(
         &mut self,
         model: &mut Model,
-        adam: &mut Adam,
+        adam: &mut Adam<f32>,
         step: impl FnOnce(&Model) -> Result<Step, Misuse>,
     ) -> Result<Step, Misuse> {
         let started = Instant::now();

@@ -1,6 +1,6 @@
 //! Training, epoch by epoch.
 
-use crate::adam::Adam;
+use crate::common::adam::Adam;
 use crate::common::cli::{Misuse, say};
 use crate::library::Library;
 use crate::model::Model;

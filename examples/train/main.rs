@@ -6,7 +6,6 @@
 //! cargo run --release --example train -- --plot train.svg --compare 20
 //! ```
 
-mod adam;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;

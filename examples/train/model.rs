@@ -1,6 +1,6 @@
 //! The model: a GRU, the mean of its states over time, a linear layer, softmax and cross entropy.
 
-use crate::adam::Adam;
+use crate::common::adam::Adam;
 use crate::options::Options;
 use deer_solver::Dynamics;
 use deer_solver::cells::Gru;
@@ -61,7 +61,7 @@ impl Model {
     }
 
     /// A step of `adam` down `gradient`.
-    pub(crate) fn learn(&mut self, adam: &mut Adam, gradient: &[f32]) {
+    pub(crate) fn learn(&mut self, adam: &mut Adam<f32>, gradient: &[f32]) {
         adam.update(self.gru.params_mut().iter_mut().chain(&mut self.readout.params), gradient);
     }
 }

@@ -1,29 +1,16 @@
 //! Loss and accuracy against steps of training, as an SVG file.
 
 use crate::common::cli::Misuse;
+use crate::common::svg::FONT;
+pub(crate) use crate::common::svg::check;
 use crate::fit::History;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;
 
-const FONT: &str = "sans-serif";
 const TRAINING: RGBColor = RGBColor(31, 119, 180);
 const HELD_OUT: RGBColor = RGBColor(214, 39, 40);
-
-/// Whether the file can be written, asked before the work rather than after it.
-pub(crate) fn check(path: &Path) -> Result<(), Misuse> {
-    let name = path.display();
-    if path.extension().is_none_or(|extension| extension != "svg") {
-        return Err(Misuse::new(format!("--plot {name}: expected a file name that ends in .svg")));
-    }
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|error| Misuse::new(format!("--plot {name}: {error}")))?;
-    Ok(())
-}
 
 /// Draws the file.
 pub(crate) fn draw(path: &Path, history: &History) -> Result<(), Misuse> {

@@ -118,12 +118,13 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         }
     }
 
-    /// Writes `F` and `∂F/∂z` at `z`.
+    /// Writes `F` at `z`, and `∂F/∂z` there where `partials`. It is called from one place alone: most of what is compiled is here.
     #[inline(always)]
-    fn linearize<F: Residual<Real = P::Real>>(
+    fn evaluate<F: Residual<Real = P::Real>>(
         &mut self,
         residual: &F,
         params: &[Parameter<P::Real>],
+        partials: bool,
     ) {
         let k = self.z.len();
         let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
@@ -135,29 +136,18 @@ impl<P: Numeric<Plain = P>> Newton<P> {
                 }
             }
             residual.residual(params, &self.z_partials, &self.x, &self.u, &mut self.r);
+            for (delta, r) in self.delta.iter_mut().zip(&self.r) {
+                *delta = r.value;
+            }
+            if !partials {
+                break;
+            }
             for row in 0..k {
-                self.delta[row] = self.r[row].value;
                 for column in first..k.min(first + PARTIALS) {
                     self.elimination.matrix[row * k + column] =
                         self.r[row].tangents[column - first];
                 }
             }
-        }
-    }
-
-    /// Writes `F` at `z`.
-    #[inline(always)]
-    fn evaluate<F: Residual<Real = P::Real>>(
-        &mut self,
-        residual: &F,
-        params: &[Parameter<P::Real>],
-    ) {
-        for (dual, &z) in self.z_partials.iter_mut().zip(&self.z) {
-            *dual = Dual::lift(z);
-        }
-        residual.residual(params, &self.z_partials, &self.x, &self.u, &mut self.r);
-        for (delta, r) in self.delta.iter_mut().zip(&self.r) {
-            *delta = r.value;
         }
     }
 
@@ -212,35 +202,103 @@ impl<P: Numeric<Plain = P>> Newton<P> {
     }
 
     /// Solves `F = 0` from the guess in `z`. Lanes without a solution end in NaN.
+    ///
+    /// Lanes that whole corrections do not bring there go back to the guess, and take of each correction the part that leaves a
+    /// smaller one under the same matrix (affine invariant damping; Deuflhard, *Newton Methods for Nonlinear Problems*, 3.3).
     #[inline(always)]
     fn solve<F: Residual<Real = P::Real>>(&mut self, residual: &F, params: &[Parameter<P::Real>]) {
+        // Most of what a recurrence is compiled to: kernels share it.
+        P::enter(Iteration { newton: self, residual, params });
+    }
+
+    #[inline(always)]
+    fn solve_here<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+    ) {
+        const HALVINGS: usize = 16;
         self.guess.copy_from_slice(&self.z);
-        let zero = P::from_f64(0.0);
+        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
         // 1 where a lane is done, and where there is nothing to be done: no slope at the guess, or no guess.
         let mut done = zero;
         let mut lost = zero;
-        let mut before = zero;
-        for iteration in 0..Implicit::<F>::UNDAMPED {
-            self.linearize(residual, params);
-            self.elimination.factor();
+        let (mut before, mut now) = (zero, zero);
+        let (mut iteration, mut damped) = (0, false);
+        // The part that is taken, where it was found good enough, and whether `z` is there on trial.
+        let (mut part, mut accepted, mut settled) = (one, zero, zero);
+        let (mut halving, mut on_trial) = (0, false);
+        loop {
+            self.evaluate(residual, params, !on_trial);
+            if !on_trial {
+                self.elimination.factor();
+            }
             self.elimination.solve(&mut self.delta);
-            for (z, delta) in self.z.iter_mut().zip(&mut self.delta) {
-                // A lane that is done keeps its bits, whatever its neighbours still do.
-                *delta = zero.select(done, zero, *delta);
-                *z -= *delta;
+            if !damped {
+                for (z, delta) in self.z.iter_mut().zip(&mut self.delta) {
+                    // A lane that is done keeps its bits, whatever its neighbours still do.
+                    *delta = zero.select(done, zero, *delta);
+                    *z -= *delta;
+                }
+                now = self.correction();
+                done = done.max(Self::settled(before, now, iteration == 0));
+                before = now;
+                if iteration == 0 {
+                    lost = now.select(P::from_f64(f64::MAX), zero, one);
+                }
+                if Self::all(done.max(lost)) {
+                    break;
+                }
+                iteration += 1;
+                if iteration == Implicit::<F>::UNDAMPED {
+                    (damped, iteration, before) = (true, 0, zero);
+                    done = done.max(lost);
+                    for (z, &guess) in self.z.iter_mut().zip(&self.guess) {
+                        *z = zero.select(done, *z, guess);
+                    }
+                }
+                continue;
             }
-            let now = self.correction();
-            done = done.max(Self::settled(before, now, iteration == 0));
-            before = now;
-            if iteration == 0 {
-                lost = now.select(P::from_f64(f64::MAX), zero, P::from_f64(1.0));
+            if on_trial {
+                let after = self.correction();
+                let bound = now * (one - part * P::Real::from_f64(0.25));
+                accepted = accepted.max(after.select(bound, one, zero)).max(settled);
+                halving += 1;
+                on_trial = !Self::all(accepted) && halving < HALVINGS;
+                if on_trial {
+                    part = zero.select(accepted, part, part * P::Real::from_f64(0.5));
+                }
+            } else {
+                self.start.copy_from_slice(&self.z);
+                for (delta, direction) in self.delta.iter_mut().zip(&mut self.direction) {
+                    *delta = zero.select(done, zero, *delta);
+                    *direction = *delta;
+                }
+                now = self.correction();
+                // Where a correction is to be taken whole, the one after it decides.
+                let whole = part.select(one, zero, one);
+                settled = Self::settled(before, now, iteration == 0) * whole;
+                before = now;
+                accepted = done;
+                halving = 0;
+                on_trial = !Self::all(accepted.max(settled));
             }
-            if Self::all(done.max(lost)) {
-                break;
+            if on_trial || halving == 0 {
+                for (i, z) in self.z.iter_mut().enumerate() {
+                    *z = self.start[i] - self.direction[i] * part;
+                }
+            }
+            if !on_trial {
+                done = done.max(settled);
+                iteration += 1;
+                if Self::all(done) || iteration == Implicit::<F>::MOST {
+                    break;
+                }
+                part = (part + part).min(one);
             }
         }
-        if !Self::all(done.max(lost)) {
-            done = self.solve_damped(residual, params, done.max(lost)) - lost;
+        if damped {
+            done -= lost;
         }
         if !Self::all(done) {
             let nan = P::from_f64(f64::NAN);
@@ -249,63 +307,21 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             }
         }
     }
+}
 
-    /// Goes back to the guess in the lanes that are not `done`, and there takes of each correction the part that leaves a
-    /// smaller one; returns where that is done too (affine invariant damping; Deuflhard, *Newton Methods for Nonlinear Problems*, 3.3).
-    #[inline(never)]
-    fn solve_damped<F: Residual<Real = P::Real>>(
-        &mut self,
-        residual: &F,
-        params: &[Parameter<P::Real>],
-        mut done: P,
-    ) -> P {
-        const HALVINGS: usize = 16;
-        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
-        let k = self.z.len();
-        for (z, &guess) in self.z.iter_mut().zip(&self.guess) {
-            *z = zero.select(done, *z, guess);
-        }
-        let mut part = one;
-        let mut before = zero;
-        for iteration in 0..Implicit::<F>::MOST {
-            self.linearize(residual, params);
-            self.elimination.factor();
-            self.elimination.solve(&mut self.delta);
-            self.start.copy_from_slice(&self.z);
-            for i in 0..k {
-                self.direction[i] = zero.select(done, zero, self.delta[i]);
-            }
-            self.delta.copy_from_slice(&self.direction);
-            let now = self.correction();
-            // Where a correction is to be taken whole, the one after it decides.
-            let whole = part.select(one, zero, one);
-            let settled = Self::settled(before, now, iteration == 0) * whole;
-            before = now;
-            let mut accepted = done;
-            for halving in 0..HALVINGS {
-                for i in 0..k {
-                    self.z[i] = self.start[i] - self.direction[i] * part;
-                }
-                if Self::all(accepted.max(settled)) {
-                    break;
-                }
-                self.evaluate(residual, params);
-                self.elimination.solve(&mut self.delta);
-                let after = self.correction();
-                let bound = now * (one - part * P::Real::from_f64(0.25));
-                accepted = accepted.max(after.select(bound, one, zero)).max(settled);
-                if Self::all(accepted) || halving + 1 == HALVINGS {
-                    break;
-                }
-                part = zero.select(accepted, part, part * P::Real::from_f64(0.5));
-            }
-            done = done.max(settled);
-            if Self::all(done) {
-                break;
-            }
-            part = (part + part).min(one);
-        }
-        done
+/// Newton's method for one step.
+struct Iteration<'k, P: Numeric, F: Residual> {
+    newton: &'k mut Newton<P>,
+    residual: &'k F,
+    params: &'k [Parameter<F::Real>],
+}
+
+impl<P: Numeric<Plain = P>, F: Residual<Real = P::Real>> Kernel for Iteration<'_, P, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        self.newton.solve_here(self.residual, self.params);
     }
 }
 

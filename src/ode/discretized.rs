@@ -1,8 +1,8 @@
 //! An equation on a grid: a recurrence.
 
-use super::explicit::{self, Interval, Output};
-use super::sampling::Sampling;
-use super::{Ode, Scheme, grid};
+use super::explicit::{self, Output};
+use super::sampling::{Sampling, initial_state};
+use super::{Ode, Scheme};
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
@@ -100,17 +100,10 @@ impl<'a, O: Ode> Discretized<'a, O> {
     /// without inputs, `u` may have any number of rows of length 0.
     ///
     /// # Errors
-    /// Times that are not at least one, finite and strictly increasing; an implicit scheme; `u` of another shape.
+    /// Times that are not at least one, finite and strictly increasing; an implicit scheme; `u` of another shape, or with a number that is not finite.
     pub fn inputs(&self, u: ArrayView2<'_, O::Real>) -> Result<Array2<O::Real>> {
         self.check()?;
-        let m = self.ode.input_dim();
-        if u.ncols() != m || m > 0 && u.nrows() != self.times.len() {
-            let expected = format!("[times = {}, m = {m}]", self.times.len());
-            return Err(Error::shape("u", expected, u.shape()));
-        }
-        let mut inputs = Array2::default((self.times.len() - 1, self.input_dim()));
-        self.fill(u, inputs.view_mut());
-        Ok(inputs)
+        self.sampling().inputs(self.times.view(), u)
     }
 
     /// The recurrence from `y0` `[n]` with the inputs `u` on the grid, `[T + 1, m]` (see [`inputs`](Self::inputs)).
@@ -122,15 +115,8 @@ impl<'a, O: Ode> Discretized<'a, O> {
         y0: ArrayView1<'_, O::Real>,
         u: ArrayView2<'_, O::Real>,
     ) -> Result<Problem<'_, Self>> {
-        let n = self.ode.state_dim();
-        if y0.len() != n {
-            return Err(Error::shape("y0", format!("[n = {n}]"), y0.shape()));
-        }
-        finite("y0", y0.iter(), |entry| vec![entry])?;
-        let m = self.ode.input_dim();
-        let inputs = self.inputs(u)?;
-        finite("u", u.iter(), |entry| vec![entry / m, entry % m])?;
-        Problem::of_owned(self, y0.insert_axis(Axis(0)), vec![inputs])
+        let x0 = initial_state(y0, self.ode.state_dim(), 1)?;
+        Problem::of_owned(self, x0.view(), vec![self.inputs(u)?])
     }
 
     /// A batch: `y0` `[B, n]`, `u` `[B, T + 1, m]`, all on the same grid.
@@ -146,21 +132,22 @@ impl<'a, O: Ode> Discretized<'a, O> {
         if y0.ncols() != n {
             return Err(Error::shape("y0", format!("[B, n = {n}]"), y0.shape()));
         }
-        finite("y0", y0.iter(), |entry| vec![entry / n, entry % n])?;
+        for (b, y0) in y0.outer_iter().enumerate() {
+            initial_state(y0, n, 1).map_err(|error| in_sequence(b, error))?;
+        }
         if u.len_of(Axis(0)) != batch {
             let expected = format!("[B = {batch}, times = {}, m = {m}]", self.times.len());
             return Err(Error::shape("u", expected, u.shape()));
         }
-        let per_sequence = u.len_of(Axis(1)) * m;
-        finite("u", u.iter(), |entry| {
-            vec![entry / per_sequence, entry % per_sequence / m, entry % m]
-        })?;
-        let inputs: Result<Vec<_>> = u.outer_iter().map(|u| self.inputs(u)).collect();
+        let inputs: Result<Vec<_>> = u
+            .outer_iter()
+            .enumerate()
+            .map(|(b, u)| self.inputs(u).map_err(|error| in_sequence(b, error)))
+            .collect();
         Problem::of_owned(self, y0, inputs?)
     }
 
     fn check(&self) -> Result<()> {
-        grid::check(self.times.view())?;
         if self.scheme.is_implicit() {
             return Err(Error::setting(
                 "scheme",
@@ -171,42 +158,21 @@ impl<'a, O: Ode> Discretized<'a, O> {
         Ok(())
     }
 
-    /// Columns of `u` in an input.
-    fn columns(&self) -> usize {
-        match self.interpolation {
-            Interpolation::Held => self.ode.input_dim(),
-            Interpolation::Linear => 2 * self.ode.input_dim(),
-        }
-    }
-
-    fn fill(&self, u: ArrayView2<'_, O::Real>, mut inputs: ndarray::ArrayViewMut2<'_, O::Real>) {
-        let (m, columns) = (self.ode.input_dim(), self.columns());
-        for (k, mut input) in inputs.outer_iter_mut().enumerate() {
-            input[0] = self.times[k];
-            input[1] = self.times[k + 1] - self.times[k];
-            for j in 0..columns {
-                input[2 + j] = u[[k + j / m, j % m]];
-            }
-        }
+    #[inline(always)]
+    fn sampling(&self) -> Sampling {
+        let (m, interpolation) = (self.ode.input_dim(), self.interpolation);
+        Sampling { m, interpolation, ratio: false }
     }
 }
 
-/// An error if one of `values` is not a number that is finite.
-fn finite<'v, R: crate::Real>(
-    argument: &'static str,
-    mut values: impl Iterator<Item = &'v R>,
-    index: impl Fn(usize) -> Vec<usize>,
-) -> Result<()> {
-    let mut value = R::default();
-    let found = values.position(|&x| {
-        value = x;
-        !x.is_finite()
-    });
-    match found {
-        None => Ok(()),
-        Some(entry) => {
-            Err(Error::NonFinite { argument, index: index(entry), value: value.to_f64() })
+/// The error of a sequence as one of its batch.
+fn in_sequence(b: usize, error: Error) -> Error {
+    match error {
+        Error::NonFinite { argument: argument @ ("u" | "y0"), mut index, value } => {
+            index.insert(0, b);
+            Error::NonFinite { argument, index, value }
         }
+        other => other,
     }
 }
 
@@ -219,7 +185,7 @@ impl<O: Ode> Dynamics for Discretized<'_, O> {
     }
 
     fn input_dim(&self) -> usize {
-        2 + self.columns()
+        self.sampling().columns()
     }
 
     fn params(&self) -> &[O::Real] {
@@ -239,13 +205,8 @@ impl<O: Ode> Dynamics for Discretized<'_, O> {
         u: &[S],
         next: &mut [S],
     ) {
-        let m = self.ode.input_dim();
-        let to = match self.interpolation {
-            Interpolation::Held => 2..2 + m,
-            Interpolation::Linear => 2 + m..2 + 2 * m,
-        };
-        let interval = Interval { t: u[0], dt: u[1], from: &u[2..2 + m], to: &u[to] };
-        explicit::step(self.ode, self.scheme, self.output, params, interval, x, next);
+        let sample = self.sampling().of(u);
+        explicit::step(self.ode, self.scheme, self.output, params, sample, x, next);
     }
 
     fn coarser(&self) -> Option<(Self, u32)> {
@@ -255,7 +216,6 @@ impl<O: Ode> Dynamics for Discretized<'_, O> {
     }
 
     fn coarsen(&self, inputs: &[O::Real], steps: usize, coarse: &mut [O::Real]) {
-        let (m, interpolation) = (self.ode.input_dim(), self.interpolation);
-        Sampling { m, interpolation, ratio: false }.coarsen(inputs, steps, coarse);
+        self.sampling().coarsen(inputs, steps, coarse);
     }
 }

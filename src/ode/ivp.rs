@@ -1,10 +1,13 @@
 //! Initial value problems.
 
+use super::implicit::ImplicitSteps;
 use super::refine::{Wanted, refine};
+use super::sampling::initial_state;
 use super::solution::{Dense, Solution};
 use super::steps::{Explicit, Steps};
-use super::{Discretized, Ode, Options, Scheme, grid, slopes};
+use super::{Discretized, ImplicitDiscretized, Ode, Options, Scheme, StepEquation, grid, slopes};
 use crate::backend::Sweep;
+use crate::dynamics::Implicit;
 use crate::error::{Error, Result};
 use crate::scalar::Real;
 use crate::solution::Termination;
@@ -50,32 +53,26 @@ use std::time::Instant;
 /// # }
 /// # Ok::<(), deer_solver::Error>(())
 /// ```
-pub fn solve_ivp<'a, O: Ode, B: Sweep<Discretized<'a, O>>>(
+pub fn solve_ivp<'a, O, B>(
     ode: &'a O,
     y0: ArrayView1<'_, O::Real>,
     times: ArrayView1<'_, O::Real>,
     options: &Options,
     backend: &B,
-) -> Result<Solution<O::Real>> {
+) -> Result<Solution<O::Real>>
+where
+    O: Ode,
+    B: Sweep<Discretized<'a, O>> + Sweep<Implicit<StepEquation<'a, O>>>,
+{
     let started = Instant::now();
     let scheme = options.scheme.unwrap_or(Scheme::Rk4);
     check(ode, y0, times)?;
-    let tolerances = options.tolerances()?;
-    if scheme.is_implicit() {
-        return Err(Error::setting(
-            "scheme",
-            "an explicit one (ForwardEuler, Midpoint, Rk4 or Tsit5; ode::ImplicitDiscretized takes the others)",
-            scheme,
-        ));
-    }
-    let steps = Explicit { ode, y0, scheme, solver: &options.solver, backend };
-    let times = times.to_owned();
-    let mut solution = match tolerances {
-        Some((atol, rtol)) if times.len() > 1 => {
-            let (max_points, max_grids) = (options.max_points, options.max_refinements);
-            refined(&steps, y0, times, Wanted { atol, rtol, max_points, max_grids })?
-        }
-        _ => on_grid(&steps, y0, times)?,
+    let solver = &options.solver;
+    let mut solution = if scheme.is_implicit() {
+        let recurrence = *ImplicitDiscretized::new(ode, Array1::default(0), scheme).recurrence();
+        trajectory(&ImplicitSteps { recurrence, y0, solver, backend }, y0, times, options)?
+    } else {
+        trajectory(&Explicit { ode, y0, scheme, solver, backend }, y0, times, options)?
     };
     solution.dense.slopes = match &solution.dense.refined {
         Some((times, states)) => slopes::along(ode, times.view(), states.view()),
@@ -98,13 +95,24 @@ fn check<O: Ode>(
         ));
     }
     grid::check(times)?;
-    let n = ode.state_dim();
-    if y0.len() != n {
-        return Err(Error::shape("y0", format!("[n = {n}]"), y0.shape()));
-    }
-    match y0.iter().position(|y| !y.is_finite()) {
-        Some(j) => Err(Error::NonFinite { argument: "y0", index: vec![j], value: y0[j].to_f64() }),
-        None => Ok(()),
+    initial_state(y0, ode.state_dim(), 1).map(drop)
+}
+
+/// The trajectory from `y0` at `times[0]`, without slopes: on the grid that `times` are, or, with a tolerance in `options`, on one
+/// that is found.
+pub(super) fn trajectory<R: Real>(
+    steps: &dyn Steps<R>,
+    y0: ArrayView1<'_, R>,
+    times: ArrayView1<'_, R>,
+    options: &Options,
+) -> Result<Solution<R>> {
+    let times = times.to_owned();
+    match options.tolerances()? {
+        Some((atol, rtol)) if times.len() > 1 => {
+            let (max_points, max_grids) = (options.max_points, options.max_refinements);
+            refined(steps, y0, times, Wanted { atol, rtol, max_points, max_grids })
+        }
+        _ => on_grid(steps, y0, times),
     }
 }
 

@@ -6,7 +6,8 @@
 //! solved in parallel over time like any other. The grid need not be uniform.
 //!
 //! * [`Ode`]: the equation, written once, generic over its scalar; [`Dae`]: the implicit form `F(ẏ, y, u, t) = 0`.
-//! * [`solve_ivp`]: an initial value problem on given times, or within a tolerance, for which it finds a grid.
+//! * [`solve_ivp`]: an initial value problem on given times, or within a tolerance, for which it finds a grid; [`solve_dae`]: the same
+//!   for the implicit form.
 //! * [`Hamiltonian`]: equations of motion from an [`Energy`] `H(q, p)`.
 //! * [`ImplicitDiscretized`]: the same by an implicit scheme, whose steps are equations.
 //! * [`Discretized`]: an equation on a grid by a [`Scheme`], a [`Dynamics`](crate::Dynamics): with inputs, in batches, with
@@ -44,6 +45,7 @@
 //! # Ok::<(), deer_solver::Error>(())
 //! ```
 
+mod consistent;
 mod dae;
 mod discretized;
 mod equation;
@@ -59,6 +61,7 @@ mod sampling;
 mod scheme;
 mod slopes;
 mod solution;
+mod solve_dae;
 mod steps;
 
 pub use dae::Dae;
@@ -70,3 +73,4 @@ pub use ivp::solve_ivp;
 pub use options::Options;
 pub use scheme::Scheme;
 pub use solution::Solution;
+pub use solve_dae::solve_dae;

@@ -4,7 +4,7 @@ use super::Scheme;
 use crate::error::{Error, Result};
 use crate::solver::Solver;
 
-/// Settings of [`solve_ivp`](super::solve_ivp).
+/// Settings of [`solve_ivp`](super::solve_ivp) and [`solve_dae`](super::solve_dae).
 ///
 /// Without a tolerance the grid given is the grid solved. With [`rtol`](Self::rtol), [`atol`](Self::atol) or both, a finer grid is
 /// looked for whose **global** error, as estimated by halving it, is within
@@ -22,7 +22,8 @@ use crate::solver::Solver;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The scheme; none means [`Scheme::Rk4`].
+    /// The scheme, any; for [`solve_dae`](super::solve_dae) [`BackwardEuler`](Scheme::BackwardEuler), [`Bdf2`](Scheme::Bdf2) or
+    /// [`RadauIIA5`](Scheme::RadauIIA5). None means [`Rk4`](Scheme::Rk4), for `solve_dae` `BackwardEuler`.
     pub scheme: Option<Scheme>,
     /// Relative tolerance. None means 0 where `atol` is given.
     pub rtol: Option<f64>,

@@ -2,8 +2,9 @@
 
 use super::refine::Wanted;
 use super::steps::Steps;
+use crate::error::Result;
 use crate::scalar::Real;
-use ndarray::{Array1, ArrayView1};
+use ndarray::Array1;
 
 /// How many times fewer steps a pilot is to take.
 const FEWER: f64 = 8.0;
@@ -104,22 +105,27 @@ pub(super) struct Pilot<R> {
     pub(super) finished: bool,
 }
 
-/// Steps from `y0` over all of `times`, each within a loose tolerance, and takes from its steps how many there are to be for `wanted`.
+/// Steps from the initial state `[n]` over all of `times`, each within a loose tolerance, and takes from its steps how many there are to be for `wanted`; where
+/// the scheme asks for it, each within `share` of the tolerance.
 pub(super) fn run<R: Real>(
     steps: &dyn Steps<R>,
-    y0: ArrayView1<'_, R>,
+    n: usize,
     times: &Array1<R>,
     wanted: Wanted,
-) -> Pilot<R> {
+    share: f64,
+) -> Result<Pilot<R>> {
     let power = steps.order();
     let exponent = 1.0 / f64::from(power + 1);
+    let in_full = steps.pilot_in_full();
     let loose = FEWER.powi(power + 1);
+    let most = if in_full { wanted.max_points } else { wanted.max_points / SHARE + 16 };
     let end = times[times.len() - 1];
     let mut t = times[0];
-    let mut y = y0.to_vec();
-    let (mut next, mut error) = (y.clone(), y.clone());
+    let mut y = steps.initial();
+    let (mut next, mut error) = (y.clone(), vec![R::default(); n]);
     let span = (end - t).to_f64();
-    let mut dt = first_step(steps, t, &y, span, wanted);
+    let mut dt = first_step(steps, t, &y, n, span, wanted)?;
+    let mut taken: Option<R> = None;
     let mut density = Density { times: vec![t], steps: Vec::new() };
     let mut tried = 0;
     let mut finished = true;
@@ -128,7 +134,7 @@ pub(super) fn run<R: Real>(
         let left = (end - t).to_f64();
         let last = dt >= left;
         let reached = if last { end } else { t + R::from_f64(dt) };
-        if reached <= t || tried > wanted.max_points / SHARE + 16 {
+        if reached <= t || tried > most {
             // No step is short enough, or too many would be needed.
             density.times.push(end);
             density.steps.push(1.0);
@@ -136,13 +142,17 @@ pub(super) fn run<R: Real>(
             break;
         }
         let step = reached - t;
-        steps.step(t, step, &y, &mut next, &mut error);
+        let longer = taken.map_or(R::default(), |before| step / before);
+        steps.step(t, step, longer, &y, &mut next, &mut error)?;
         let (mut ratio, mut needed) = (0.0f64, 0.0f64);
         for ((error, y), next) in error.iter().zip(&y).zip(&next) {
             let size = y.to_f64().abs().max(next.to_f64().abs());
             let error = error.to_f64().abs();
             let tight = wanted.atol + wanted.rtol * size;
-            let allowed = (tight * loose).min(LOOSEST * size).max(tight);
+            let allowed = match in_full {
+                true => tight * share,
+                false => (tight * loose).min(LOOSEST * size).max(tight),
+            };
             if error > 0.0 {
                 ratio = ratio.max(error / allowed);
             } else if error.is_nan() {
@@ -161,25 +171,36 @@ pub(super) fn run<R: Real>(
         }
         y.copy_from_slice(&next);
         t = reached;
+        taken = Some(step);
         density.times.push(t);
-        density.steps.push((needed / 0.25).powf(exponent).max(0.5));
+        density.steps.push(match in_full {
+            true => 1.0,
+            false => (needed / 0.25).powf(exponent).max(0.5),
+        });
         dt = step.to_f64() * change;
     }
-    Pilot { density, finished }
+    Ok(Pilot { density, finished })
 }
 
 /// A step to begin with (Hairer, Nørsett & Wanner, *Solving Ordinary Differential Equations I*, II.4, its first half): such that Euler's
 /// rule moves the state by a hundredth.
-fn first_step<R: Real>(steps: &dyn Steps<R>, t: R, y: &[R], span: f64, wanted: Wanted) -> f64 {
+fn first_step<R: Real>(
+    steps: &dyn Steps<R>,
+    t: R,
+    y: &[R],
+    n: usize,
+    span: f64,
+    wanted: Wanted,
+) -> Result<f64> {
     let tiny = (1e-6 * span).max(64.0 * R::EPSILON.to_f64() * t.to_f64().abs());
-    let (mut next, mut error) = (y.to_vec(), y.to_vec());
-    steps.step(t, R::from_f64(tiny), y, &mut next, &mut error);
+    let (mut next, mut error) = (y.to_vec(), vec![R::default(); n]);
+    steps.step(t, R::from_f64(tiny), R::default(), y, &mut next, &mut error)?;
     let (mut size, mut slope) = (0.0f64, 0.0f64);
-    for (y, next) in y.iter().zip(&next) {
+    for (y, next) in y.iter().zip(&next).take(n) {
         let weight = wanted.atol + wanted.rtol * y.to_f64().abs();
         size = size.max(y.to_f64().abs() / weight);
         slope = slope.max((next.to_f64() - y.to_f64()).abs() / tiny / weight);
     }
     let step = if size > 1e-5 && slope > 1e-5 { 0.01 * size / slope } else { tiny };
-    if step.is_finite() { step.clamp(tiny * 1e-3, span) } else { tiny }
+    Ok(if step.is_finite() { step.clamp(tiny * 1e-3, span) } else { tiny })
 }

@@ -6,9 +6,10 @@
 //! 3. The grid is halved and solved again. The difference gives the global error, by Richardson's extrapolation: `e ≈ Δ / (2^p − 1)`. If
 //!    it is too large, all steps are made shorter.
 //!
-//! Every solve but the first starts from the trajectory before it.
+//! Every solve but the first starts from the trajectory before it. For implicit schemes the pilot takes all steps that the tolerance asks
+//! for, and takes them again for a smaller share of it.
 
-use super::pilot::{self, Density};
+use super::pilot::{self, Density, Pilot};
 use super::steps::{Steps, interpolate};
 use crate::error::Result;
 use crate::scalar::Real;
@@ -74,13 +75,12 @@ pub(super) fn refine<R: Real>(
         let states = concatenate![Axis(0), y0.insert_axis(Axis(0)), last.trajectory(0)];
         Ok(Solved { grid, states, last })
     };
-    let pilot = pilot::run(steps, y0, times, wanted);
-    // Where the pilot could not go on there is no use in grids any finer.
-    let hopeless = !pilot.finished;
-    let mut density = pilot.density;
-    let mut before: Option<Solved<R>> = None;
     // The local tolerance as a share of the global one.
     let mut share = AIM;
+    let pilot = |share: f64| pilot::run(steps, y0.len(), times, wanted, AIM * share);
+    // Where the pilot could not go on there is no use in grids any finer.
+    let Pilot { mut density, mut finished } = pilot(share)?;
+    let mut before: Option<Solved<R>> = None;
     let mut round = 0;
     let give_up = |solved: Solved<R>, places, grids, error| {
         Ok(Refined {
@@ -101,17 +101,20 @@ pub(super) fn refine<R: Real>(
             coarse.last.termination(),
             Termination::Converged | Termination::NonFinite { .. }
         );
-        if hopeless || cut || stopped || round >= wanted.max_grids {
+        if !finished || cut || stopped || round >= wanted.max_grids {
             return give_up(coarse, places, grids, None);
         }
-        // Steps within their share, and else how many times too long they are.
-        let ratios = step_ratios(steps, &coarse, wanted, share)?;
-        if ratios.iter().any(|&ratio| ratio > 1.0) {
-            // Once the grid has its shape, steps only become shorter: so this ends.
-            let longest = if round <= 2 { 4.0 } else { 1.0 };
-            density = Density::of_ratios(&coarse.grid, &ratios, AIM, power, longest);
-            before = Some(coarse);
-            continue;
+        // Steps within their share, and else how many times too long they are. A pilot in full has seen to that, but for steps
+        // without a solution.
+        if !steps.pilot_in_full() || coarse.last.termination() != Termination::Converged {
+            let ratios = step_ratios(steps, &coarse, wanted, share)?;
+            if ratios.iter().any(|&ratio| ratio > 1.0) {
+                // Once the grid has its shape, steps only become shorter: so this ends.
+                let longest = if round <= 2 && !steps.pilot_in_full() { 4.0 } else { 1.0 };
+                density = Density::of_ratios(&coarse.grid, &ratios, AIM, power, longest);
+                before = Some(coarse);
+                continue;
+            }
         }
         let (halved, places) = halve(&coarse.grid, &places);
         if halved.len() > wanted.max_points {
@@ -119,10 +122,19 @@ pub(super) fn refine<R: Real>(
         }
         let fine = solve(halved, Some(&coarse))?;
         round += 1;
-        if fine.last.termination() != Termination::Converged {
-            return give_up(fine, places, grids, None);
+        match fine.last.termination() {
+            Termination::Converged => {}
+            // A step that has no solution, though one twice as long had.
+            Termination::NonFinite { .. } if round < wanted.max_grids => {
+                let ratios = step_ratios(steps, &fine, wanted, share)?;
+                density = Density::of_ratios(&fine.grid, &ratios, AIM, power, 1.0);
+                before = Some(fine);
+                continue;
+            }
+            _ => return give_up(fine, places, grids, None),
         }
-        let Global { ratio, error } = global_error(&coarse, &fine, &places, power, wanted);
+        let reliable = steps.reliable_order();
+        let Global { ratio, error } = global_error(&coarse, &fine, &places, reliable, wanted);
         if ratio <= AIM {
             let Solved { grid, states, last } = fine;
             let error = Some(error);
@@ -134,12 +146,17 @@ pub(super) fn refine<R: Real>(
         // The global error goes with the step to the power p, the local one to p + 1.
         let factor = (2.0 * ratio / AIM).powf(1.0 / f64::from(power)).clamp(1.2, 4.0);
         share *= factor.powi(-power - 1);
-        density = Density::of_grid(&coarse.grid, factor);
+        if steps.pilot_in_full() {
+            Pilot { density, finished } = pilot(share)?;
+        } else {
+            density = Density::of_grid(&coarse.grid, factor);
+        }
         before = Some(fine);
     }
 }
 
-/// For each step the error that it makes in units of its tolerance, largest over components; infinite where it leads to no number.
+/// For each step the error that it makes in units of its tolerance, largest over components; infinite where it leads to no number. Of the
+/// steps after that nothing is known, and they are to stay.
 fn step_ratios<R: Real>(
     steps: &dyn Steps<R>,
     solved: &Solved<R>,
@@ -151,7 +168,10 @@ fn step_ratios<R: Real>(
         Some(row) => row - 1,
         None => solved.grid.len() - 1,
     };
-    let mut ratios = vec![f64::INFINITY; solved.grid.len() - 1];
+    let mut ratios = vec![AIM; solved.grid.len() - 1];
+    if let Some(ratio) = ratios.get_mut(usable) {
+        *ratio = f64::INFINITY;
+    }
     if usable == 0 {
         return Ok(ratios);
     }

@@ -80,7 +80,7 @@ impl<R: Real> Solution<R> {
     }
 
     /// The state `[n]` at the time `t`, between two points of the grid by the cubic with the states and slopes at both (Hermite):
-    /// of fourth order, continuous with its derivative.
+    /// of fourth order, continuous with its derivative. Slopes of a [`Dae`](super::Dae) are differences of states, which leaves the third order.
     ///
     /// # Errors
     /// A time before the first or after the last.

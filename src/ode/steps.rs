@@ -16,6 +16,20 @@ pub(super) trait Steps<R: Real> {
     /// The power of the step in the error at a fixed time.
     fn order(&self) -> i32;
 
+    /// The power that errors can be relied on to fall with, whatever the equation: stiff ones reduce that of some schemes.
+    fn reliable_order(&self) -> i32 {
+        self.order()
+    }
+
+    /// Whether a pilot is to take all the steps that the tolerance asks for. Stiff equations jump at times that only an accurate
+    /// trajectory tells, and where a grid has long steps there, steps have no solution.
+    fn pilot_in_full(&self) -> bool {
+        false
+    }
+
+    /// The scheme's own state at the start: the initial state `[n]`, or followed by what a step needs of the one before it.
+    fn initial(&self) -> Vec<R>;
+
     /// The trajectory on `grid` `[T + 1]`, from a guess `[T, n]` for the states at `grid[1..]` if there is one.
     ///
     /// # Errors
@@ -28,8 +42,12 @@ pub(super) trait Steps<R: Real> {
     /// Device failure.
     fn local_errors(&self, grid: &Array1<R>, states: &Array2<R>) -> Result<Array2<R>>;
 
-    /// One step of length `dt` from `y` at `t`: writes the state after it, and the error made.
-    fn step(&self, t: R, dt: R, y: &[R], next: &mut [R], error: &mut [R]);
+    /// One step of length `dt`, `ratio` times the one before it (0 for none), from the scheme's own state `y` at `t`: writes that
+    /// after it, and the error made, `[n]`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn step(&self, t: R, dt: R, ratio: R, y: &[R], next: &mut [R], error: &mut [R]) -> Result<()>;
 }
 
 /// Explicit schemes.
@@ -51,6 +69,10 @@ impl<'a, O: Ode, B> Explicit<'_, 'a, O, B> {
 impl<'a, O: Ode, B: Sweep<Discretized<'a, O>>> Steps<O::Real> for Explicit<'_, 'a, O, B> {
     fn order(&self) -> i32 {
         self.scheme.order() as i32
+    }
+
+    fn initial(&self) -> Vec<O::Real> {
+        self.y0.to_vec()
     }
 
     fn solve(
@@ -102,10 +124,11 @@ impl<'a, O: Ode, B: Sweep<Discretized<'a, O>>> Steps<O::Real> for Explicit<'_, '
         &self,
         t: O::Real,
         dt: O::Real,
+        _: O::Real,
         y: &[O::Real],
         next: &mut [O::Real],
         error: &mut [O::Real],
-    ) {
+    ) -> Result<()> {
         let n = y.len();
         let params = Parameter::from_slice(self.ode.params());
         let run = |discretized: &Discretized<'a, O>, t, dt, y: &[O::Real]| {
@@ -128,11 +151,12 @@ impl<'a, O: Ode, B: Sweep<Discretized<'a, O>>> Steps<O::Real> for Explicit<'_, '
                 error[j] = (end[j] - next[j]) * factor;
             }
         }
+        Ok(())
     }
 }
 
 /// Of the difference of two half steps from a whole one, the error of the whole one is this many times.
-fn doubling_factor(order: i32) -> f64 {
+pub(super) fn doubling_factor(order: i32) -> f64 {
     let power = 2f64.powi(order);
     power / (power - 1.0)
 }

@@ -35,6 +35,12 @@ use crate::scalar::{Param, Real, Scalar};
 use ndarray::{Array1, ArrayView1};
 
 pub use newton::newton;
+pub(crate) use newton::{jacobian, residual};
+
+/// Whether a matrix `[n, n]`, row-major, is singular to working precision.
+pub(crate) fn is_singular(matrix: &[f64], n: usize) -> bool {
+    linear::solve(matrix, &vec![0.0; n]).is_none()
+}
 
 /// As many equations as unknowns: `F(x; θ) = 0`. The rules for a [step](crate::Dynamics::step) hold.
 #[diagnostic::on_unimplemented(

@@ -113,7 +113,8 @@ impl<R: Real> Point<R> {
     }
 }
 
-fn residual<F: System>(system: &F, x: &[F::Real]) -> Vec<F::Real> {
+/// `F` at `x`, `[n]`.
+pub(crate) fn residual<F: System>(system: &F, x: &[F::Real]) -> Vec<F::Real> {
     let n = system.dim();
     let mut residual = vec![F::Real::default(); n + system.scratch_dim()];
     system.residual::<F::Real>(Parameter::from_slice(system.params()), x, &mut residual);
@@ -122,7 +123,7 @@ fn residual<F: System>(system: &F, x: &[F::Real]) -> Vec<F::Real> {
 }
 
 /// `∂F/∂x`, `[n, n]` row-major.
-fn jacobian<F: System>(system: &F, x: &[F::Real]) -> Vec<f64> {
+pub(crate) fn jacobian<F: System>(system: &F, x: &[F::Real]) -> Vec<f64> {
     let n = system.dim();
     let params = Parameter::from_slice(system.params());
     let mut jacobian = vec![0.0; n * n];

@@ -1,5 +1,6 @@
 //! The same step in many blocks of time at once.
 
+use super::dispatch::Kernel;
 use super::ops::assign_and_sum;
 use super::sealed::Sealed;
 use super::vector::{Vector, transpose};
@@ -175,6 +176,10 @@ impl<R: Real, I: Isa, const K: usize> Numeric for Lanes<R, I, K> {
     type Plain = Self;
     const LANES: usize = Self::LANES;
     const TANGENTS: usize = 0;
+    #[inline(always)]
+    fn enter<F: Kernel>(kernel: F) -> F::Output {
+        I::enter(kernel)
+    }
     #[inline(always)]
     fn plain(self) -> Self {
         self

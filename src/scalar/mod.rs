@@ -170,6 +170,8 @@ pub trait Numeric: Scalar<Coeff = <Self as Scalar>::Real> {
     type Plain: Numeric<Real = Self::Real, Plain = Self::Plain>;
     /// How many numbers one value holds.
     const LANES: usize;
+    /// Runs `kernel` out of line, compiled with the instructions that these numbers are computed with: one copy for all callers.
+    fn enter<K: dispatch::Kernel>(kernel: K) -> K::Output;
     /// How many tangents each has.
     const TANGENTS: usize;
     /// The value without tangents.

@@ -1,5 +1,6 @@
 //! `f32` and `f64` as scalars: the standard library's functions, and what it lacks.
 
+use super::dispatch::{Kernel, One};
 use super::sealed::Sealed;
 use super::{Isa, Numeric, Parameter, Real, Scalar};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Sub, SubAssign};
@@ -70,6 +71,10 @@ macro_rules! real {
             type Plain = $real;
             const LANES: usize = 1;
             const TANGENTS: usize = 0;
+            #[inline(always)]
+            fn enter<K: Kernel>(kernel: K) -> K::Output {
+                kernel.run::<One<false>>()
+            }
             #[inline(always)]
             fn plain(self) -> $real {
                 self

@@ -9,4 +9,5 @@ mod golden;
 mod implicit;
 mod ivp;
 mod root;
+mod shooting;
 mod systems;

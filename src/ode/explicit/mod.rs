@@ -8,6 +8,7 @@ mod midpoint;
 mod rk4;
 mod tsit5;
 
+use super::sampling::Sample;
 use super::{Ode, Scheme};
 use crate::scalar::{Param, Scalar};
 
@@ -31,35 +32,6 @@ pub(super) enum Output {
     State,
     /// The difference from the embedded scheme: `Δt Σ (b_i − b̂_i) k_i`.
     Error,
-}
-
-/// One step's time, length, and inputs at both ends (the same where they are held).
-#[derive(Clone, Copy)]
-pub(super) struct Interval<'u, S> {
-    pub(super) t: S,
-    pub(super) dt: S,
-    pub(super) from: &'u [S],
-    pub(super) to: &'u [S],
-}
-
-impl<'u, S: Scalar> Interval<'u, S> {
-    /// The inputs at `t + node · dt`, in `room` `[m]` where they are neither end's.
-    #[inline(always)]
-    fn inputs_at<'r>(&self, node: f64, room: &'r mut [S]) -> &'r [S]
-    where
-        'u: 'r,
-    {
-        if node == 0.0 {
-            self.from
-        } else if node == 1.0 {
-            self.to
-        } else {
-            for (j, u) in room.iter_mut().enumerate() {
-                *u = (self.to[j] - self.from[j]).mul_add(S::from_f64(node), self.from[j]);
-            }
-            room
-        }
-    }
 }
 
 /// The tableau of a scheme; none for those that are implicit, or written out.
@@ -107,7 +79,7 @@ pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
     scheme: Scheme,
     output: Output,
     params: &[Param<S>],
-    interval: Interval<'_, S>,
+    sample: Sample<'_, S>,
     y: &[S],
     next: &mut [S],
 ) {
@@ -116,7 +88,7 @@ pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
     let (stage, work) = work.split_at_mut(n);
     let (room, slopes) = work.split_at_mut(m);
     if scheme == Scheme::Rk4 {
-        rk4::step(ode, params, interval, y, next, stage, room, slopes);
+        rk4::step(ode, params, sample, y, next, stage, room, slopes);
         return;
     }
     let Some(tableau) = tableau(scheme) else {
@@ -127,16 +99,16 @@ pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
     for (i, &node) in tableau.nodes[..weights.len()].iter().enumerate() {
         // What `rhs` has for its workspace is where later slopes will be.
         let (done, slope) = slopes.split_at_mut(i * n);
-        combine(tableau.stages[i], done, interval.dt, y, stage);
-        let t = interval.dt.mul_add(S::from_f64(node), interval.t);
-        let u = interval.inputs_at(node, room);
+        combine(tableau.stages[i], done, sample.dt, y, stage);
+        let t = sample.dt.mul_add(S::from_f64(node), sample.t);
+        let u = sample.inputs_at(node, room);
         ode.rhs(params, t, stage, u, &mut slope[..n + ode.scratch_dim()]);
     }
     match output {
-        Output::State => combine(weights, slopes, interval.dt, y, next),
+        Output::State => combine(weights, slopes, sample.dt, y, next),
         Output::Error => {
             stage.fill(S::from_f64(0.0));
-            combine(weights, slopes, interval.dt, stage, next);
+            combine(weights, slopes, sample.dt, stage, next);
         }
     }
 }

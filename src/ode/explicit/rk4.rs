@@ -1,6 +1,6 @@
 //! The classical scheme of order 4, written out.
 
-use super::{Interval, Ode};
+use super::{Ode, Sample};
 use crate::scalar::{Param, Scalar};
 
 /// One step from `y`; of the workspace, `stage` has `[n]`, `room` `[m]`, `slope` `n` and what `rhs` needs.
@@ -9,7 +9,7 @@ use crate::scalar::{Param, Scalar};
 pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
     ode: &O,
     params: &[Param<S>],
-    interval: Interval<'_, S>,
+    sample: Sample<'_, S>,
     y: &[S],
     next: &mut [S],
     stage: &mut [S],
@@ -17,11 +17,11 @@ pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
     slope: &mut [S],
 ) {
     let n = y.len();
-    let Interval { t, dt, from, to } = interval;
+    let Sample { t, dt, from, to, .. } = sample;
     let half = dt * S::from_f64(0.5);
     let sixth = dt * S::from_f64(1.0 / 6.0);
     let third = dt * S::from_f64(1.0 / 3.0);
-    let middle = interval.inputs_at(0.5, room);
+    let middle = sample.inputs_at(0.5, room);
     // `next` gathers y + Δt (k₁/6 + k₂/3 + k₃/3), so that one operation is left after k₄.
     ode.rhs(params, t, y, from, slope);
     for j in 0..n {

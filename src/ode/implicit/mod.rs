@@ -14,6 +14,7 @@ mod discretized;
 mod exponential;
 mod implicit_midpoint;
 mod radau;
+mod steps;
 mod trapezoidal;
 
 use super::sampling::{Sample, Sampling};
@@ -25,6 +26,7 @@ use std::fmt;
 
 pub use dae::DaeEquation;
 pub use discretized::{GridEquation, ImplicitDiscretized};
+pub(super) use steps::ImplicitSteps;
 
 /// The coefficients of a scheme.
 #[derive(Debug)]

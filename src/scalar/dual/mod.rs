@@ -6,6 +6,7 @@
 //! underneath, bit for bit. An operation costs about 1 + 2N of the scalar's, a function its own
 //! cost, a slope and N products.
 
+use super::dispatch::Kernel;
 use super::ops::assign_and_sum;
 use super::sealed::Sealed;
 use super::{Numeric, Param, Real, Scalar};
@@ -214,6 +215,10 @@ impl<S: Numeric, const N: usize> Numeric for Dual<S, N> {
     type Plain = S::Plain;
     const LANES: usize = S::LANES;
     const TANGENTS: usize = (1 + N) * (1 + S::TANGENTS) - 1;
+    #[inline(always)]
+    fn enter<K: Kernel>(kernel: K) -> K::Output {
+        S::enter(kernel)
+    }
     #[inline(always)]
     fn plain(self) -> S::Plain {
         self.value.plain()

@@ -18,7 +18,7 @@ pub(super) fn ln_2<V: Vector>() -> [f64; 2] {
 
 /// `k` and `r` of x = k·ln 2 + r.
 #[inline(always)]
-fn reduce<V: Vector>(x: V) -> (V, V) {
+pub(super) fn reduce<V: Vector>(x: V) -> (V, V) {
     let shift = exponent_shift::<V>();
     let sum = x.mul_add(splat(std::f64::consts::LOG2_E), shift);
     let k = sum.sub(shift);

@@ -1,6 +1,6 @@
-//! tanh and the logistic function.
+//! sinh, cosh, tanh and the logistic function.
 
-use super::exp::{ln_2, remainder};
+use super::exp::{ln_2, reduce, remainder};
 use super::{abs, exponent_shift, power_of_two, sign_bit, splat};
 use crate::scalar::Real;
 use crate::scalar::vector::Vector;
@@ -48,4 +48,39 @@ pub(crate) fn sigmoid<V: Vector>(x: V) -> V {
     let r2 = r.mul(r);
     let e = splat::<V>(1.0).sub(remainder(r, r2, -1.0, -1.0).mul_add(r2, r));
     splat::<V>(1.0).div(e.mul_add(power_of_two(sum), splat(1.0)))
+}
+
+/// h = ½(e^|x| − 1) and q = h / (1 + 2h): sinh |x| = h + q, cosh x = 1 + h − q. Both functions of one number share it.
+///
+/// From where the 1 is lost, h is ½e^|x| with the exponent put in at the end, since e^|x| overflows before the results do, and
+/// q is lost too.
+#[inline(always)]
+fn half_exp_m1<V: Vector>(a: V) -> (V, V) {
+    let (lost, high) = if V::Real::SINGLE { (20.0, 90.0) } else { (40.0, 712.0) };
+    let lost = splat::<V>(lost);
+    let (k, r) = reduce(splat::<V>(high).min(a));
+    let r2 = r.mul(r);
+    let em1 = remainder(r, r2, 1.0, 1.0).mul_add(r2, r);
+    let half_power = power_of_two(k.add(exponent_shift::<V>().sub(splat(1.0))));
+    let near = half_power.mul_add(em1, half_power.sub(splat(0.5)));
+    let far = em1.add(splat(1.0)).scale(k.sub(splat(1.0)));
+    let q = near.div(near.add(near).add(splat(1.0)));
+    (a.select_lt(lost, near, far), a.select_lt(lost, q, splat(0.0)))
+}
+
+/// ½(eˣ − e⁻ˣ).
+#[inline(always)]
+pub(crate) fn sinh<V: Vector>(x: V) -> V {
+    let a = abs(x);
+    let (h, q) = half_exp_m1(a);
+    // Below, sinh x rounds to x, and the half of a subnormal number is rounded.
+    let tiny = splat::<V>(if V::Real::SINGLE { 1e-10 } else { 1e-20 });
+    a.select_lt(tiny, x, h.add(q).or(x.and(sign_bit())))
+}
+
+/// ½(eˣ + e⁻ˣ).
+#[inline(always)]
+pub(crate) fn cosh<V: Vector>(x: V) -> V {
+    let (h, q) = half_exp_m1(abs(x));
+    h.sub(q).add(splat(1.0))
 }

@@ -110,6 +110,27 @@ pub(super) fn exp_m1(x: f64) -> DoubleDouble {
     em1.scale(k).add(DoubleDouble::two_sum(k.exp2(), -1.0))
 }
 
+pub(super) fn sinh(x: f64) -> DoubleDouble {
+    let sinh = if x.abs() > 50.0 {
+        let (k, em1) = reduced(DoubleDouble::new(x.abs()));
+        em1.add(DoubleDouble::ONE).scale(k - 1.0)
+    } else if x.abs() < 1e-20 {
+        DoubleDouble::new(x.abs())
+    } else {
+        let em1 = exp_m1(x.abs());
+        em1.add(em1.div(em1.add(DoubleDouble::ONE))).scale(-1.0)
+    };
+    if x < 0.0 { sinh.neg() } else { sinh }
+}
+
+pub(super) fn cosh(x: f64) -> DoubleDouble {
+    if x.abs() > 50.0 {
+        return sinh(x.abs());
+    }
+    let exp = exp(x.abs());
+    exp.add(DoubleDouble::ONE.div(exp)).scale(-1.0)
+}
+
 pub(super) fn tanh(x: f64) -> DoubleDouble {
     if x.abs() < 1e-20 {
         return DoubleDouble::new(x);

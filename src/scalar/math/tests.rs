@@ -14,9 +14,11 @@ enum Function {
     Softplus,
     Sin,
     Cos,
+    Sinh,
+    Cosh,
 }
 use Function::*;
-const FUNCTIONS: [Function; 8] = [Exp, ExpM1, Ln, Tanh, Sigmoid, Softplus, Sin, Cos];
+const FUNCTIONS: [Function; 10] = [Exp, ExpM1, Ln, Tanh, Sigmoid, Softplus, Sin, Cos, Sinh, Cosh];
 
 impl Function {
     #[inline(always)]
@@ -30,6 +32,8 @@ impl Function {
             Softplus => x.softplus(),
             Sin => x.sin(),
             Cos => x.cos(),
+            Sinh => x.sinh(),
+            Cosh => x.cosh(),
         }
     }
 }
@@ -76,6 +80,7 @@ fn bounds(function: Function) -> [[f64; 2]; 2] {
         ExpM1 => [[2.0; 2]; 2],
         Ln => [[0.9; 2]; 2],
         Tanh => [[2.5; 2]; 2],
+        Sinh | Cosh => [[2.2; 2]; 2],
         Sigmoid => [[2.5; 2]; 2],
         Softplus => [[1.75; 2]; 2],
         Sin | Cos => [[2.5, 2.0]; 2],
@@ -144,6 +149,8 @@ impl Measured for f64 {
             Softplus => reference::softplus(x),
             Sin => reference::sin(x),
             Cos => reference::cos(x),
+            Sinh => reference::sinh(x),
+            Cosh => reference::cosh(x),
         };
         exact.ulps(y)
     }
@@ -197,6 +204,7 @@ fn dense(function: Function, n: usize) -> impl Iterator<Item = f64> {
             &[(-760.0, 720.0), (-105.0, 90.0), (-20.0, 20.0), (-1.0, 1.0)]
         }
         Ln => &[(0.0, 4.0), (0.9, 1.1), (0.0, 1e-3), (0.0, 1e9)],
+        Sinh | Cosh => &[(-715.0, 715.0), (-91.0, 91.0), (-42.0, 42.0), (-1.0, 1.0)],
         Tanh => &[(-20.0, 20.0), (-2.0, 2.0), (-0.4, 0.4), (-0.02, 0.02)],
         Sin | Cos => &[(-7.0, 7.0), (-400.0, 400.0), (-1e4, 1e4), (-1e6, 1e6)],
     };
@@ -258,7 +266,7 @@ fn signs_of_zero_and_ends_of_the_range_are_kept() {
             let of = |function, x: f64| {
                 dispatch(set, Apply { function, single: false, x: &[R::from_f64(x)] })[0].to_f64()
             };
-            for function in [Sin, Tanh, ExpM1] {
+            for function in [Sin, Sinh, Tanh, ExpM1] {
                 for zero in [0.0, -0.0] {
                     assert!(of(function, zero).same_bits(zero), "{function:?} {zero:?} {set:?}");
                 }
@@ -280,6 +288,10 @@ fn signs_of_zero_and_ends_of_the_range_are_kept() {
                 (Softplus, f64::INFINITY, f64::INFINITY),
                 (Softplus, f64::NEG_INFINITY, 0.0),
                 (Cos, 0.0, 1.0),
+                (Cosh, 0.0, 1.0),
+                (Cosh, f64::NEG_INFINITY, f64::INFINITY),
+                (Sinh, f64::NEG_INFINITY, f64::NEG_INFINITY),
+                (Sinh, f64::INFINITY, f64::INFINITY),
             ] {
                 assert_eq!(of(function, x), y, "{function:?}({x}) on {set:?}");
             }

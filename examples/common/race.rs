@@ -1,6 +1,6 @@
 //! Timing several ways to do one job, in turn, so that what else the machine does hits them alike.
 
-use crate::common::cli::Misuse;
+use super::cli::Misuse;
 use std::time::{Duration, Instant};
 
 /// What one run did.
@@ -76,4 +76,44 @@ pub(crate) fn race(
         })
         .collect();
     Ok((medians, (RUNS * done).max(1)))
+}
+
+/// Times and speed-ups over the first, a line each.
+pub(crate) fn table(names: &[&str], outcomes: &[Outcome]) -> String {
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) + 2;
+    let mut lines = vec![format!("{:<width$}{:>12}{:>13}{:>11}", "", "time", "a step", "speed-up")];
+    for (name, outcome) in names.iter().zip(outcomes) {
+        let time = format!("{:.3} ms", outcome.time.as_secs_f64() * 1e3);
+        let step = format!("{:.1} ns", outcome.ns_per_step());
+        let ratio = outcomes[0].time.as_secs_f64() / outcome.time.as_secs_f64();
+        lines.push(format!("{name:<width$}{time:>12}{step:>13}{:>11}", format!("{ratio:.2}×")));
+    }
+    lines.join("\n")
+}
+
+/// Times `work`, which delivers `steps` steps and says how it went.
+pub(crate) fn timed<R: deer_solver::Real>(
+    steps: usize,
+    work: impl FnOnce() -> Result<deer_solver::Solution<R>, Misuse>,
+) -> Result<Outcome, Misuse> {
+    let started = Instant::now();
+    let solution = work()?;
+    let time = started.elapsed();
+    let report = solution.report();
+    Ok(Outcome {
+        time,
+        steps,
+        sweeps: report.sweeps,
+        work: report.work,
+        method: report.method.to_string(),
+        converged: solution.converged(),
+    })
+}
+
+/// Times a loop that is not the library's.
+pub(crate) fn timed_loop<T>(steps: usize, name: &str, work: impl FnOnce() -> T) -> Outcome {
+    let started = Instant::now();
+    std::hint::black_box(work());
+    let time = started.elapsed();
+    Outcome { time, steps, sweeps: 1, work: 1.0, method: name.to_owned(), converged: true }
 }

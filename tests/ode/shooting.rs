@@ -1,0 +1,131 @@
+//! Shooting from coarser grids against the loop.
+
+use crate::systems::{Driven, Kepler, VanDerPol};
+use deer_solver::ode::{Discretized, ImplicitDiscretized, Interpolation, Ode, Scheme};
+use deer_solver::scalar::{Constant, Param, Scalar};
+use deer_solver::{
+    Cpu, Method, Problem, Recurrence, Solution, Solver, Termination, backend::Sweep,
+};
+use ndarray::{Array1, Array2, Array3, Axis, array};
+
+fn nothing() -> Array2<f64> {
+    Array2::zeros((0, 0))
+}
+
+fn solve<D: Recurrence<Real = f64>>(solver: &Solver, problem: &Problem<'_, D>) -> Solution<f64>
+where
+    Cpu: Sweep<D>,
+{
+    let solution = solver.solve(problem, &Cpu::with_threads(2).unwrap()).unwrap();
+    assert!(solution.converged(), "{solver:?}: {:?}", solution.termination());
+    solution
+}
+
+/// That `solver` delivers the loop's states to `bound` of each component's largest magnitude, by shooting.
+fn is_the_loop<D: Recurrence<Real = f64>>(solver: &Solver, problem: &Problem<'_, D>, bound: f64)
+where
+    Cpu: Sweep<D>,
+{
+    let expected = solve(&Solver::sequential(), problem);
+    let solution = solve(solver, problem);
+    let report = solution.report();
+    assert_eq!(report.method, Method::Shooting, "{report}");
+    assert!(report.work < 4.0, "{report}");
+    for i in 0..problem.state_dim() {
+        let (states, expected) = (solution.states(), expected.states());
+        let states = states.index_axis(Axis(2), i);
+        let expected = expected.index_axis(Axis(2), i);
+        let largest = expected.iter().fold(0.0, |largest, x| f64::max(largest, x.abs()));
+        for (a, b) in states.iter().zip(&expected) {
+            assert!((a - b).abs() <= bound * largest, "{a} {b} of {largest}\n{report}");
+        }
+    }
+}
+
+#[test]
+fn oscillators_by_every_explicit_scheme() {
+    let times = Array1::linspace(0.0, 20.0, 50_001);
+    for scheme in [Scheme::ForwardEuler, Scheme::Midpoint, Scheme::Rk4, Scheme::Tsit5] {
+        let oscillator = VanDerPol([1.5]);
+        let discretized = Discretized::new(&oscillator, &times, scheme);
+        let problem = discretized.problem(array![2.0, 0.0].view(), nothing().view()).unwrap();
+        is_the_loop(&Solver::shooting(), &problem, 1e-10);
+    }
+    let discretized = Discretized::new(&Kepler, &times, Scheme::Rk4);
+    let problem = discretized.problem(array![0.8, 0.0, 0.0, 1.1].view(), nothing().view()).unwrap();
+    is_the_loop(&Solver::shooting(), &problem, 1e-10);
+}
+
+#[test]
+fn auto_shoots_where_grids_agree() {
+    let oscillator = VanDerPol([1.5]);
+    let times = Array1::linspace(0.0, 20.0, 50_001);
+    let discretized = Discretized::new(&oscillator, &times, Scheme::Rk4);
+    let problem = discretized.problem(array![2.0, 0.0].view(), nothing().view()).unwrap();
+    is_the_loop(&Solver::auto(), &problem, 1e-10);
+    let implicit = ImplicitDiscretized::new(&oscillator, &times, Scheme::Trapezoidal);
+    let problem = implicit.problem(array![2.0, 0.0].view(), nothing().view()).unwrap();
+    is_the_loop(&Solver::auto(), &problem, 1e-10);
+}
+
+#[test]
+fn batches_of_driven_equations() {
+    let times = Array1::linspace(0.0, 30.0, 10_001);
+    let u = Array3::from_shape_fn((3, 10_001, 1), |(b, k, _)| (times[k] * (1.0 + b as f64)).sin());
+    for interpolation in [Interpolation::Held, Interpolation::Linear] {
+        let discretized =
+            Discretized::new(&Driven, &times, Scheme::Rk4).interpolation(interpolation);
+        let y0 = array![[0.5], [-1.0], [2.0]];
+        let problem = discretized.problem_batch(y0.view(), u.view()).unwrap();
+        is_the_loop(&Solver::shooting(), &problem, 1e-11);
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_threads() {
+    let times = Array1::linspace(0.0, 20.0, 20_001);
+    let discretized = Discretized::new(&Kepler, &times, Scheme::Rk4);
+    let problem = discretized.problem(array![0.8, 0.0, 0.0, 1.1].view(), nothing().view()).unwrap();
+    let states = |threads| {
+        let cpu = Cpu::with_threads(threads).unwrap();
+        Solver::auto().solve(&problem, &cpu).unwrap().into_states()
+    };
+    assert_eq!(states(1), states(2));
+    assert_eq!(states(1), states(5));
+}
+
+/// Lorenz' attractor.
+struct Lorenz;
+
+impl Ode for Lorenz {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        3
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
+        dy[0] = (y[1] - y[0]) * 10.0;
+        dy[1] = y[0] * (Constant(28.0) - y[2]) - y[1];
+        dy[2] = y[0] * y[1] - y[2] * (8.0 / 3.0);
+    }
+}
+
+#[test]
+fn chaos_is_left_to_the_loop() {
+    let times = Array1::linspace(0.0, 30.0, 30_001);
+    let discretized = Discretized::new(&Lorenz, &times, Scheme::Rk4);
+    let problem = discretized.problem(array![1.0, 1.0, 1.0].view(), nothing().view()).unwrap();
+    let solution = solve(&Solver::auto(), &problem);
+    assert_eq!(solution.report().method, Method::Sequential, "{}", solution.report());
+    assert_eq!(solution.states(), solve(&Solver::sequential(), &problem).states());
+}
+
+#[test]
+fn too_few_sweeps_are_no_success() {
+    let oscillator = VanDerPol([1.5]);
+    let times = Array1::linspace(0.0, 200.0, 20_001);
+    let discretized = Discretized::new(&oscillator, &times, Scheme::Rk4);
+    let problem = discretized.problem(array![2.0, 0.0].view(), nothing().view()).unwrap();
+    let solution = Solver::shooting().max_sweeps(1).solve(&problem, &Cpu::new()).unwrap();
+    assert_eq!(solution.termination(), Termination::SweepLimit);
+}
