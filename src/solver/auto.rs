@@ -93,7 +93,7 @@ fn by_shooting<D: Recurrence, B: Sweep<D>>(
 ) -> Result<bool> {
     /// Difference beyond which it tells little.
     const DIFFERENT: f64 = 0.03;
-    let block = run.default_block();
+    let block = run.block_of(coarse::BLOCK);
     let blocks = blocks::partition(run.problem, block);
     let Some(coarse) = coarse::run(run, &blocks, cost_in_order)? else { return Ok(false) };
     let Coarse { growth, difference, error, .. } = coarse;

@@ -23,7 +23,9 @@ use ndarray::Array2;
 
 /// Cost of the coarser of two grids in order, as a share of the loop's.
 const SHARE: f64 = 0.02;
-/// Its steps in a block.
+/// Steps of the problem in a block, where it is long enough: a coarse grid with few steps to a block must be cheap.
+pub(super) const BLOCK: usize = 512;
+/// Steps of the coarser grid in a block.
 const FEWEST: usize = 2;
 const MOST: usize = 8;
 /// How many times as many the finer one has.

@@ -205,7 +205,10 @@ impl<R: Real> Elk<R> {
         lambda: f64,
         block: usize,
     ) -> Self {
-        let chunks = partition(run.problem, block * CHUNK_BLOCKS);
+        // Long blocks are few: as many chunks as fill the lanes are wanted too.
+        let blocks = run.problem.total_steps().div_ceil(block);
+        let most = if block > 1 { (blocks / run.backend.width()).max(1) } else { CHUNK_BLOCKS };
+        let chunks = partition(run.problem, block * most.min(CHUNK_BLOCKS));
         let operator = match linearization {
             Linearization::Full => {
                 KalmanFilter::of(run.backend.structure(run.problem), run.problem.state_dim())

@@ -52,7 +52,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             Method::Auto => auto::solve(&mut run)?,
             Method::Sequential => run.in_order()?,
             Method::Shooting => {
-                let block = settings.block.unwrap_or_else(|| run.default_block());
+                let block = settings.block.unwrap_or_else(|| run.block_of(coarse::BLOCK));
                 let blocks = blocks::partition(problem, block);
                 let cost = backend.cost(problem).in_order;
                 let coarse = coarse::run(&run, &blocks, cost)?;
@@ -128,9 +128,13 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
 
     /// Steps of a block where a method has nothing better to go by.
     pub(super) fn default_block(&self) -> usize {
-        const STEPS: usize = 128;
+        self.block_of(128)
+    }
+
+    /// Steps of a block, about `wanted`.
+    pub(super) fn block_of(&self, wanted: usize) -> usize {
         let width = self.backend.width();
-        let groups = blocks::groups_for(self.problem.total_steps(), width, STEPS);
+        let groups = blocks::groups_for(self.problem.total_steps(), width, wanted);
         blocks::length_for(self.problem, groups, width)
     }
 
