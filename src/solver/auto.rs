@@ -132,7 +132,8 @@ fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64)
     let sweeps = ((affordable - run.sweeps as f64) / ELK) as usize;
     if sweeps >= FEWEST {
         run.reason.push_str("; Newton did not close in, ELK went on");
-        let block = newton::chunk_length(run, None);
+        // So that its chunks fill the lanes.
+        let block = newton::chunk_length(run, None).div_ceil(elk::CHUNK_BLOCKS);
         if elk::solve(run, Linearization::Full, block, LAMBDA, limit.min(run.sweeps + sweeps))? {
             return Ok(());
         }

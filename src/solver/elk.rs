@@ -36,7 +36,7 @@ pub(super) const SWEEPS: usize = 100;
 /// Steps in a block, likewise.
 pub(super) const BLOCK: usize = 1;
 /// Blocks in a chunk: enough that the chunks' elements take no more room than the trajectory at moderate `n`.
-const CHUNK_BLOCKS: usize = 64;
+pub(super) const CHUNK_BLOCKS: usize = 64;
 /// Below this λ is as good as 0, and Newton takes over.
 const NEGLIGIBLE: f64 = 1e-8;
 /// λ falls no lower.
@@ -205,10 +205,7 @@ impl<R: Real> Elk<R> {
         lambda: f64,
         block: usize,
     ) -> Self {
-        // Long blocks are few: as many chunks as fill the lanes are wanted too.
-        let blocks = run.problem.total_steps().div_ceil(block);
-        let most = if block > 1 { (blocks / run.backend.width()).max(1) } else { CHUNK_BLOCKS };
-        let chunks = partition(run.problem, block * most.min(CHUNK_BLOCKS));
+        let chunks = partition(run.problem, block * CHUNK_BLOCKS);
         let operator = match linearization {
             Linearization::Full => {
                 KalmanFilter::of(run.backend.structure(run.problem), run.problem.state_dim())
