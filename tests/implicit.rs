@@ -230,7 +230,7 @@ fn single_precision_and_batches() {
     }
 }
 
-/// z² = x − 0.01: no solution once x is below 0.01.
+/// z² = x² − 0.01: no solution once x is below 0.1.
 struct Vanishing;
 
 impl Residual for Vanishing {

@@ -1,7 +1,8 @@
 //! What a coarser grid tells of the blocks: where they start, and how their ends depend on that.
 //!
-//! A discretised equation can be run with longer steps, a few to each block. One run of those in order gives a first
-//! guess of the state before every block, and Jacobians `M̃` of the blocks' maps, at a few per cent of a sweep's cost. Sweeps over
+//! A discretised equation can be run with longer steps, a few to each block. The coarser of two such grids
+//! gives Jacobians `M̃` of the blocks' maps, the finer one a first guess of the state before every block, and both together how
+//! good that is, at a few per cent of the loop's cost. Sweeps over
 //! the blocks then need values alone,
 //!
 //! ```text

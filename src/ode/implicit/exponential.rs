@@ -8,8 +8,9 @@
 //! that of $\begin{pmatrix} -\gamma & \zeta \\ 0 & 0 \end{pmatrix}$, by scaling and squaring of the Padé approximant of degrees 3 and 4,
 //! which decays for large $\gamma$. Its error is below $10^{-13}$ for $\|\gamma\| \le 4$ and of no matter beyond, where the scheme's own is larger.
 
-use super::{Ode, Step};
+use super::Ode;
 use crate::dynamics::elimination::Elimination;
+use crate::ode::sampling::Sample;
 use crate::scalar::{Dual, Param, Scalar};
 
 /// Squarings.
@@ -29,7 +30,7 @@ pub(super) fn scratch_dim(n: usize) -> usize {
 pub(super) fn residual<O: Ode, S: Scalar<Real = O::Real>>(
     ode: &O,
     params: &[Param<S>],
-    step: Step<'_, S>,
+    step: Sample<'_, S>,
     z: &[S],
     x: &[S],
     r: &mut [S],

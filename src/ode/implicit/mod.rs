@@ -17,7 +17,7 @@ mod radau;
 mod steps;
 mod trapezoidal;
 
-use super::sampling::{Sample, Sampling};
+use super::sampling::Sampling;
 use super::{Interpolation, Ode, Scheme};
 use crate::dynamics::Residual;
 use crate::error::{Error, Result};
@@ -193,9 +193,6 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
         self.sampling().coarsen(inputs, steps, coarse);
     }
 }
-
-/// One step's time, length and inputs.
-pub(super) type Step<'u, S> = Sample<'u, S>;
 
 #[cfg(test)]
 mod tests {
