@@ -31,7 +31,7 @@ class Nvrtc:
 
     def compile(self, source):
         program = ctypes.c_void_p()
-        arguments = source.read_text().encode(), source.name.encode(), 0, None, None
+        arguments = source.read_bytes(), source.name.encode(), 0, None, None
         self.check(self.library.nvrtcCreateProgram(ctypes.byref(program), *arguments))
         options = [*OPTIONS, f"--include-path={source.parent}"]
         array = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
