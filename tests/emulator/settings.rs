@@ -1,0 +1,63 @@
+//! Settings by environment variables, read once.
+
+use std::sync::OnceLock;
+
+/// The compute capability, as `sm_80` writes it.
+pub(crate) const ARCHITECTURE: u32 = 80;
+
+/// What the environment asks for.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// `EMULATED_CUDA_DEVICES`, 1 unless told.
+    pub(crate) devices: u32,
+    /// `EMULATED_CUDA_MEMORY`: bytes of each device, 1 GiB unless told.
+    pub(crate) memory: u64,
+    /// `EMULATED_CUDA_VERSION`: the driver's version, 12020 unless told.
+    pub(crate) version: u32,
+    /// `EMULATED_CUDA_SEED` of all schedules.
+    pub(crate) seed: u64,
+    /// `EMULATED_CUDA_RESIDENT`: blocks that run at a time; drawn for each launch unless told, never below 4.
+    pub(crate) resident: Option<usize>,
+    /// `EMULATED_CUDA_PROCESSORS`: multiprocessors, 4 unless told.
+    pub(crate) processors: u32,
+    /// `EMULATED_CUDA_STATISTICS=1`: launches and instructions of each kernel on standard error at the end.
+    pub(crate) statistics: bool,
+}
+
+pub(crate) fn settings() -> &'static Settings {
+    static SETTINGS: OnceLock<Settings> = OnceLock::new();
+    SETTINGS.get_or_init(|| Settings {
+        devices: number("DEVICES").unwrap_or(1) as u32,
+        memory: number("MEMORY").unwrap_or(1 << 30),
+        version: number("VERSION").unwrap_or(12020) as u32,
+        seed: number("SEED").unwrap_or(1),
+        resident: number("RESIDENT").map(|blocks| blocks.max(1) as usize),
+        processors: number("PROCESSORS").unwrap_or(4).max(1) as u32,
+        statistics: number("STATISTICS").unwrap_or(0) != 0,
+    })
+}
+
+impl Settings {
+    /// The latest PTX version that a driver of this version takes, as 70 for 7.0.
+    pub(crate) fn ptx_version(&self) -> u32 {
+        let (major, minor) = (self.version / 1000, self.version % 1000 / 10);
+        match (major, minor) {
+            (..10, _) => 60,
+            (10, minor) => 63 + minor.min(2),
+            (11, minor) => 70 + minor.min(8),
+            (12, minor) => 80 + minor.min(9),
+            _ => 90 + minor.min(9),
+        }
+    }
+}
+
+/// The variable of this name; one that is no number is told on standard error and left out.
+fn number(name: &str) -> Option<u64> {
+    let name = format!("EMULATED_CUDA_{name}");
+    let text = std::env::var(&name).ok()?;
+    let value = text.trim().parse().ok();
+    if value.is_none() {
+        eprintln!("emulated CUDA: {name}: expected a whole number, got `{text}`");
+    }
+    value
+}
