@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cpu")]
 pub(crate) mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 
 /// What is compiled once for each precision and not for each recurrence. Sealed.
 #[cfg(feature = "cpu")]

@@ -5,7 +5,7 @@
 //! store Jacobians for all of time.
 
 use crate::dynamics::{Recurrence, Structure};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::adjoint::Adjoint;
 use crate::graph::program::Program;
 use crate::problem::Problem;
@@ -18,6 +18,11 @@ use std::fmt::Debug;
 pub trait Backend: Debug + Sync {
     /// Name, threads and instruction set, for the report.
     fn describe(&self) -> String;
+
+    /// Groups, of as many blocks as fill the backend's width once, beyond which more gain nothing.
+    fn groups(&self) -> usize {
+        32
+    }
 }
 
 /// A run of consecutive steps of one sequence: `states[batch, start..start + len]`.
@@ -106,6 +111,9 @@ pub trait Sweep<D: Recurrence>: Backend {
     /// from the number of threads.
     fn width(&self) -> usize;
 
+    /// Sequences that need not be cut.
+    fn full(&self) -> usize;
+
     /// The structure of the Jacobian that a sweep can exploit.
     fn structure(&self, problem: &Problem<'_, D>) -> Structure;
 
@@ -137,6 +145,7 @@ pub trait Sweep<D: Recurrence>: Backend {
     /// Device failure.
     fn read_sizes(
         &self,
+        problem: &Problem<'_, D>,
         trajectory: &Self::Trajectory,
         blocks: &[Block],
         sizes: &mut [D::Real],
@@ -215,6 +224,11 @@ pub trait Sweep<D: Recurrence>: Backend {
         starts: &[D::Real],
     ) -> Result<()>;
 
+    /// Whether it can [`filter`](Self::filter) and [`smooth`](Self::smooth).
+    fn can_smooth(&self) -> bool {
+        false
+    }
+
     /// Rolls the blocks inside each chunk as [`linearize`](Self::linearize) does, and composes for each chunk the
     /// Kalman element of the changes of the states at its borders, with λ = `lambdas[chunk]`. Writes `elements`
     /// `[chunks, width]`, of the [`KalmanFilter`](crate::scan::KalmanFilter) that the linear part's structure asks for.
@@ -229,7 +243,10 @@ pub trait Sweep<D: Recurrence>: Backend {
         settings: &LinearizeSettings,
         lambdas: &[f64],
         elements: &mut [D::Real],
-    ) -> Result<Vec<Filtered>>;
+    ) -> Result<Vec<Filtered>> {
+        let _ = (problem, trajectory, chunks, settings, lambdas, elements);
+        Err(lacks(self, "ELK"))
+    }
 
     /// Writes to `moved` the states at the borders of each chunk with their most probable changes, given mean and variance of
     /// the change before each chunk (`priors`, `[chunks, n + entries]`) and the change at its last border (`ends`,
@@ -248,7 +265,10 @@ pub trait Sweep<D: Recurrence>: Backend {
         priors: &[D::Real],
         ends: &[D::Real],
         moved: &mut Self::Trajectory,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        let _ = (problem, trajectory, chunks, settings, lambdas, priors, ends, moved);
+        Err(lacks(self, "ELK"))
+    }
 
     /// Follows along each chunk of a solved trajectory how its residuals `r_t = x_t − f(x_{t−1})` and the rounding of its
     /// steps add up: `ε_t = A_t ε_{t−1} + r_t`, and the variance `C_t = A_t C_{t−1} A_tᵀ + D_t`, `D_t` diagonal with the squares of the terms
@@ -264,7 +284,10 @@ pub trait Sweep<D: Recurrence>: Backend {
         chunks: &[Block],
         priors: &[D::Real],
         elements: &mut [D::Real],
-    ) -> Result<Vec<Spread>>;
+    ) -> Result<Vec<Spread>> {
+        let _ = (problem, trajectory, chunks, priors, elements);
+        Err(lacks(self, "error bounds and exponents"))
+    }
 
     /// The trajectory with the states `[B, T, n]`.
     ///
@@ -282,12 +305,22 @@ pub trait Sweep<D: Recurrence>: Backend {
     /// Device failure.
     fn copy(&self, from: &Self::Trajectory, to: &mut Self::Trajectory, batch: usize) -> Result<()>;
 
-    /// Runs pairs of trajectories from different states over the same inputs in a few windows of
-    /// the problem, at most `steps` steps, and measures whether and how fast they meet.
+    /// Steps that a pilot which has run `done` goes on before it is looked at again.
+    fn pilot_steps(&self, done: usize) -> usize;
+
+    /// Rolls blocks of the same length, which may overlap, from their states in `starts` `[blocks, n]` beside any trajectory:
+    /// writes `states` `[blocks, len, n]`.
     ///
     /// # Errors
     /// Device failure.
-    fn probe(&self, problem: &Problem<'_, D>, steps: usize, tolerance: Tolerance) -> Result<Probe>;
+    fn roll_beside(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+        states: &mut [D::Real],
+    ) -> Result<()>;
 
     /// First step of each sequence with a NaN or an infinity.
     ///
@@ -304,6 +337,11 @@ pub trait Sweep<D: Recurrence>: Backend {
     /// # Errors
     /// Device failure.
     fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>>;
+}
+
+/// What a backend says that lacks a stage.
+fn lacks<B: Backend + ?Sized>(backend: &B, what: &str) -> Error {
+    Error::setting("backend", format!("one with {what}, such as `Cpu`"), backend.describe())
 }
 
 /// How chunks are linearised and replayed.

@@ -76,6 +76,8 @@ struct Readme;
 pub use backend::Backend;
 #[cfg(feature = "cpu")]
 pub use backends::cpu::Cpu;
+#[cfg(feature = "cuda")]
+pub use backends::cuda::{Cuda, CudaFault};
 pub use dynamics::{Dynamics, Implicit, Recurrence, Residual, Structure};
 pub use error::{Error, Result};
 pub use gradient::{Cotangents, Tangents};

@@ -3,6 +3,7 @@
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
 use crate::gradient::Derivatives;
+use crate::graph::Graph;
 use crate::scalar::Real;
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, CowArray, Ix3};
 use std::borrow::Cow;
@@ -298,6 +299,11 @@ impl<'a, D: Recurrence> Problem<'a, D> {
     /// The user's guess `[B, T, n]`.
     pub fn guess(&self) -> Option<ArrayView3<'_, D::Real>> {
         self.guess.as_ref().map(|guess| guess.view())
+    }
+
+    /// The graph of a step, made when it is first asked for.
+    pub(crate) fn graph(&self) -> Result<&Graph> {
+        Ok(Derivatives::of(self)?.graph())
     }
 
     /// Steps of all sequences together.

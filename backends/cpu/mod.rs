@@ -11,7 +11,6 @@ mod jacobian;
 mod kalman;
 mod linearize;
 mod memory;
-mod probe;
 mod replay;
 mod roll;
 mod scan;
@@ -19,7 +18,7 @@ mod tile;
 pub(crate) mod walks;
 
 use crate::backend::{
-    Backend, Block, Cost, Filtered, LinearizeSettings, Linearized, Probe, Rolled, Spread, Sweep,
+    Backend, Block, Cost, Filtered, LinearizeSettings, Linearized, Rolled, Spread, Sweep,
 };
 use crate::dynamics::recurrence::Counted;
 use crate::dynamics::{Recurrence, Structure};
@@ -31,7 +30,7 @@ use crate::scalar::{InstructionSet, Parameter, Real, Scalar};
 use crate::scan::{KalmanFilter, ScanOp};
 use crate::solver::blocks::partition;
 use crate::solver::{Linearization, Tolerance};
-use group::{Group, lanes};
+use group::{Group, Lane, lanes};
 use kalman::{Filter, Follow, Smooth};
 use linearize::{Derivative, Linearize};
 use ndarray::{Array3, ArrayView3};
@@ -248,6 +247,10 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         2 * self.vector_width::<D::Real>()
     }
 
+    fn full(&self) -> usize {
+        8 * Sweep::<D>::width(self)
+    }
+
     fn structure(&self, problem: &Problem<'_, D>) -> Structure {
         problem.structure()
     }
@@ -314,6 +317,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
 
     fn read_sizes(
         &self,
+        _: &Problem<'_, D>,
         trajectory: &Self::Trajectory,
         blocks: &[Block],
         sizes: &mut [D::Real],
@@ -434,6 +438,10 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         let jobs = lanes.chunks_mut(width).zip(starts.chunks(width * n)).collect();
         self.run(jobs, |(lanes, starts)| Replay { group, lanes, settings: *settings, starts });
         Ok(())
+    }
+
+    fn can_smooth(&self) -> bool {
+        true
     }
 
     fn filter(
@@ -566,9 +574,36 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         Ok(())
     }
 
-    fn probe(&self, problem: &Problem<'_, D>, steps: usize, tolerance: Tolerance) -> Result<Probe> {
-        let lanes = Sweep::<D>::width(self);
-        Ok(probe::probe(problem, self.instruction_set, lanes, steps, tolerance))
+    fn pilot_steps(&self, _: usize) -> usize {
+        tile::STEPS
+    }
+
+    fn roll_beside(
+        &self,
+        problem: &Problem<'_, D>,
+        _: &Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+        states: &mut [D::Real],
+    ) -> Result<()> {
+        let (n, m) = (problem.state_dim(), problem.input_dim());
+        let len = blocks.first().map_or(0, |block| block.len);
+        let mut lanes: Vec<Lane<'_, D::Real>> = blocks
+            .iter()
+            .zip(starts.chunks_exact(n).zip(states.chunks_exact_mut(len * n)))
+            .map(|(block, (start, states))| {
+                let inputs = &problem.inputs(block.batch)[block.start * m..][..len * m];
+                Lane { len, start, inputs, states, last: false }
+            })
+            .collect();
+        let group = Group::of(problem);
+        let mut rolled = vec![Rolled::default(); lanes.len()];
+        let width = Sweep::<D>::width(self);
+        // On this thread: a pilot is too short to share out.
+        for (lanes, rolled) in lanes.chunks_mut(width).zip(rolled.chunks_mut(width)) {
+            dispatch(self.instruction_set, Roll { group, lanes, merge: None, rolled });
+        }
+        Ok(())
     }
 
     fn first_non_finite(

@@ -27,7 +27,7 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
         sizes: vec![R::default(); batch * steps.div_ceil(Swept::TILE)],
         floor: R::default(),
     };
-    let blocks = trajectory.blocks(backend.lanes());
+    let blocks = trajectory.blocks(backend.lanes(), backend.groups());
     if !blocks.is_empty() && n > 0 {
         let mut borders = vec![R::default(); blocks.len() * n];
         let swept =

@@ -270,13 +270,17 @@ pub(crate) struct Derivatives {
 }
 
 impl Derivatives {
-    fn of<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p Self> {
+    pub(crate) fn of<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p Self> {
         if let Some(known) = problem.derivatives.get() {
             return Ok(known);
         }
         let graph = problem.dynamics().graph()?;
         let (adjoint, tangent) = (OnceLock::new(), OnceLock::new());
         Ok(problem.derivatives.get_or_init(|| Self { graph, adjoint, tangent }))
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     fn adjoint(&self) -> &Adjoint {
@@ -319,7 +323,7 @@ impl<'a, R: Real> Trajectory<'a, R> {
     }
 
     /// Blocks of the first sweep.
-    fn blocks(&self, lanes: usize) -> Vec<Block> {
+    fn blocks(&self, lanes: usize, many: usize) -> Vec<Block> {
         /// Steps of a block, where the trajectory is long enough.
         const STEPS: usize = 512;
         /// Steps in all that are not worth cutting.
@@ -328,7 +332,7 @@ impl<'a, R: Real> Trajectory<'a, R> {
         if total <= SHORT {
             return blocks::cut(&self.steps, self.path.max_steps.max(1));
         }
-        let groups = blocks::groups_for(total, lanes, STEPS);
+        let groups = blocks::groups_for(total, lanes, STEPS, many);
         let per_sequence = (groups * lanes).div_ceil(self.steps.len().max(1)).max(1);
         let tiles = self.path.max_steps.div_ceil(Swept::TILE).max(1);
         even(&self.steps, tiles.div_ceil(per_sequence))

@@ -20,20 +20,54 @@ impl Graph {
         let leaves = Leaves { seeds: state + input + params, ..self.leaves };
         let derivative = || {
             let seeds = leaf::<f64>(leaves.seeds, Op::Seed);
-            let zero = E::from_f64(0.0);
-            let mut tangents: Vec<E> = Vec::with_capacity(self.nodes.len());
-            for op in &self.nodes {
-                let tangent = match *op {
-                    Op::State(i) => seeds[i as usize],
-                    Op::Input(i) => seeds[state + i as usize],
-                    Op::Param(i) => seeds[state + input + i as usize],
-                    _ => push_forward(*op, |operand| tangents[operand as usize]).unwrap_or(zero),
-                };
-                tangents.push(tangent);
-            }
-            self.outputs.iter().map(|&output| node(tangents[output as usize])).collect()
+            self.output_tangents(|op| match op {
+                Op::State(i) => Some(seeds[i as usize]),
+                Op::Input(i) => Some(seeds[state + i as usize]),
+                Op::Param(i) => Some(seeds[state + input + i as usize]),
+                _ => None,
+            })
         };
-        self.extended(leaves, derivative)
+        self.extended(leaves, || derivative().into_iter().map(node).collect())
+    }
+
+    /// The derivative in one direction of the state alone: seeds are its tangent `[n]`. Outputs are those of this graph,
+    /// then their derivatives.
+    pub(crate) fn forward_in_state(&self) -> Self {
+        let leaves = Leaves { seeds: self.leaves.state, ..self.leaves };
+        self.extended(leaves, || {
+            let seeds = leaf::<f64>(leaves.seeds, Op::Seed);
+            let tangents = self.output_tangents(|op| match op {
+                Op::State(i) => Some(seeds[i as usize]),
+                _ => None,
+            });
+            tangents.into_iter().map(node).collect()
+        })
+    }
+
+    /// Outputs are those of this graph, then the diagonal of `∂f/∂x`.
+    pub(crate) fn with_diagonal(&self) -> Self {
+        self.extended(self.leaves, || {
+            let entry = |i: usize| {
+                let one = E::from_f64(1.0);
+                let tangents = self.output_tangents(|op| (op == Op::State(i as u32)).then_some(one));
+                node(tangents[i])
+            };
+            (0..self.leaves.state).map(entry).collect()
+        })
+    }
+
+    /// The tangents of the outputs, where those of leaves are `seed`, or zero.
+    fn output_tangents(&self, seed: impl Fn(Op) -> Option<E>) -> Vec<E> {
+        let zero = E::from_f64(0.0);
+        let mut tangents: Vec<E> = Vec::with_capacity(self.nodes.len());
+        for op in &self.nodes {
+            let tangent = match *op {
+                Op::State(_) | Op::Input(_) | Op::Param(_) => seed(*op),
+                _ => push_forward(*op, |operand| tangents[operand as usize]),
+            };
+            tangents.push(tangent.unwrap_or(zero));
+        }
+        self.outputs.iter().map(|&output| tangents[output as usize]).collect()
     }
 
     /// The transposed derivative. Seeds are cotangents of the outputs; the further outputs

@@ -3,7 +3,7 @@
 use super::coarse::Coarse;
 use super::newton::{Ending, Outcome};
 use super::run::Run;
-use super::{Linearization, Method, blocks, coarse, elk, jacobi, newton};
+use super::{Linearization, Method, blocks, coarse, elk, jacobi, newton, pilot};
 use crate::backend::Sweep;
 use crate::dynamics::Recurrence;
 use crate::error::Result;
@@ -14,8 +14,6 @@ const SHORT: usize = 256;
 const BLOCK_PER_MEMORY: usize = 8;
 /// No block need be shorter than this, however soon the dynamics forget.
 const SHORTEST_BLOCK: usize = 128;
-/// Groups of lanes that sequences fill without being cut.
-const FULL_GROUPS: usize = 8;
 /// Share of the loop's cost that a pilot may take.
 const PILOT_SHARE: f64 = 0.05;
 /// A pilot shorter than this tells nothing.
@@ -39,7 +37,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     if total < SHORT {
         return in_order(run, format!("{total} steps are too few to share out"));
     }
-    if problem.batch_size() >= FULL_GROUPS * width {
+    if problem.batch_size() >= run.backend.full() {
         return in_order(run, format!("{} sequences fill the lanes", problem.batch_size()));
     }
     let cost = run.backend.cost(problem);
@@ -55,11 +53,11 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
         return in_order(run, "a pilot would cost too much of the loop".to_owned());
     }
     let pilot = (affordable as usize).min(LONGEST_PILOT);
-    let probe = run.backend.probe(problem, pilot, run.tolerance)?;
+    let probe = pilot::probe(problem, run.backend, &run.trajectory, pilot, run.tolerance)?;
     let longest_block = blocks::length_for(problem, 1, width);
     if let Some(memory) = probe.merged_after.or(probe.predicted) {
         let wanted = BLOCK_PER_MEMORY * memory;
-        let groups = blocks::groups_for(total, width, wanted.max(SHORTEST_BLOCK));
+        let groups = blocks::groups_for(total, width, wanted.max(SHORTEST_BLOCK), run.backend.groups());
         let block = blocks::length_for(problem, groups, width);
         // Each block is rolled once, and again for as long as the memory lasts.
         let work = 1.0 + memory as f64 / block as f64;
@@ -130,7 +128,7 @@ fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64)
         return Ok(());
     };
     let sweeps = ((affordable - run.sweeps as f64) / ELK) as usize;
-    if sweeps >= FEWEST {
+    if sweeps >= FEWEST && run.backend.can_smooth() {
         run.reason.push_str("; Newton did not close in, ELK went on");
         // So that its chunks fill the lanes.
         let block = newton::chunk_length(run, None).div_ceil(elk::CHUNK_BLOCKS);

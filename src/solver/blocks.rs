@@ -33,12 +33,10 @@ pub(super) fn length_for<D: Recurrence>(
 }
 
 /// How many groups of `width` blocks to cut `total` steps into, for blocks of about `wanted` steps: a power
-/// of two, so that they share out evenly, and no more than large machines need.
-pub(crate) fn groups_for(total: usize, width: usize, wanted: usize) -> usize {
-    /// Groups for which longer blocks are not traded in, below `LONG` steps a block.
-    const MANY: usize = 32;
+/// of two, so that they share out evenly. For more than `many`, longer blocks are not traded in, below `LONG` steps a block.
+pub(crate) fn groups_for(total: usize, width: usize, wanted: usize, many: usize) -> usize {
     const LONG: usize = 4096;
-    let most = MANY.max(total / (width * LONG));
+    let most = many.max(total / (width * LONG));
     let fitting = (total / (width * wanted.max(1))).clamp(1, most);
     let below = 1usize << fitting.ilog2();
     if fitting * fitting >= 2 * below * below { 2 * below } else { below }

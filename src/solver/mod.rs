@@ -8,6 +8,7 @@ mod elk;
 mod jacobi;
 mod maps;
 mod newton;
+mod pilot;
 mod run;
 mod tolerance;
 

@@ -242,7 +242,7 @@ pub(super) fn chunk_length<D: Recurrence, B: Sweep<D>>(
 ) -> usize {
     const STEPS: usize = 256;
     let width = run.backend.width();
-    let groups = groups_for(run.problem.total_steps(), width, STEPS);
+    let groups = groups_for(run.problem.total_steps(), width, STEPS, run.backend.groups());
     let chunk = length_for(run.problem, groups, width);
     match block {
         Some(block) => chunk.next_multiple_of(block),

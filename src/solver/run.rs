@@ -134,7 +134,7 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
     /// Steps of a block, about `wanted`.
     pub(super) fn block_of(&self, wanted: usize) -> usize {
         let width = self.backend.width();
-        let groups = blocks::groups_for(self.problem.total_steps(), width, wanted);
+        let groups = blocks::groups_for(self.problem.total_steps(), width, wanted, self.backend.groups());
         blocks::length_for(self.problem, groups, width)
     }
 
@@ -188,7 +188,7 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         let doubtful: Vec<usize> = (0..blocks.len()).filter(|&i| !fits[i]).collect();
         let chosen: Vec<Block> = doubtful.iter().map(|&i| blocks[i]).collect();
         let mut sizes = vec![D::Real::default(); chosen.len() * n];
-        self.backend.read_sizes(&self.trajectory, &chosen, &mut sizes)?;
+        self.backend.read_sizes(self.problem, &self.trajectory, &chosen, &mut sizes)?;
         for (&i, sizes) in doubtful.iter().zip(sizes.chunks_exact(n)) {
             fits[i] = self.tolerance.accepts_state(pair(i).0, pair(i).1, sizes);
         }

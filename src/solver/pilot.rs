@@ -1,23 +1,21 @@
 //! The pilot: pairs of trajectories over the same inputs, and how their distance goes.
 
-use super::group::{Group, Lane};
-use super::roll::Roll;
-use super::tile;
-use crate::backend::{Probe, Rolled};
+use super::{Tolerance, distance};
+use crate::backend::{Block, Probe, Sweep};
 use crate::dynamics::Recurrence;
+use crate::error::Result;
 use crate::problem::Problem;
-use crate::scalar::dispatch::dispatch;
-use crate::scalar::{InstructionSet, Real, Scalar};
-use crate::solver::{Tolerance, distance};
+use crate::scalar::{Real, Scalar};
 
+/// Steps after which it is looked whether pairs have met.
+const TILE: usize = Tolerance::SIZE_STEPS;
 /// Steps that one trajectory of a pair runs ahead of the window, so that the pair starts from two states that
 /// the recurrence is really in.
-const AHEAD: usize = tile::STEPS;
+const AHEAD: usize = TILE;
 /// Steps after which a pilot whose pairs do not close in has told enough.
 const ENOUGH: usize = 128;
-
 /// Steps over which a small difference is followed: it must not have time to become a large one.
-const SMALL_STEPS: usize = tile::STEPS;
+const SMALL_STEPS: usize = TILE;
 
 /// Where a window begins.
 #[derive(Clone, Copy)]
@@ -26,52 +24,50 @@ struct Window {
     start: usize,
 }
 
-/// Pairs of trajectories in windows over the problem, one tile of steps at a time.
-struct Pilot<'k, 'a, D: Recurrence> {
+/// Pairs of trajectories in windows over the problem.
+struct Pilot<'k, 'a, D: Recurrence, B: Sweep<D>> {
     problem: &'k Problem<'a, D>,
-    set: InstructionSet,
+    backend: &'k B,
+    /// That of the solve: a pilot runs beside it.
+    trajectory: &'k B::Trajectory,
     windows: Vec<Window>,
     /// The state of trajectory `2w + odd` of window `w`, `[2 windows, n]`.
     states: Vec<D::Real>,
-    /// The states of a tile, `[2 windows, tile, n]`.
-    tile: Vec<D::Real>,
+    /// The states of the last steps, `[2 windows, steps, n]`.
+    rolled: Vec<D::Real>,
 }
 
-/// Runs `lanes / 2` pairs for at most `steps` steps, until all have met, or clearly will not.
-pub(super) fn probe<D: Recurrence>(
+/// Runs pairs of trajectories from different states over the same inputs in `backend.width() / 2` windows of the problem, at
+/// most `steps` steps, until all have met, or clearly will not; measures whether and how fast they meet.
+pub(super) fn probe<D: Recurrence, B: Sweep<D>>(
     problem: &Problem<'_, D>,
-    set: InstructionSet,
-    lanes: usize,
+    backend: &B,
+    trajectory: &B::Trajectory,
     steps: usize,
     tolerance: Tolerance,
-) -> Probe {
+) -> Result<Probe> {
     let steps = steps.min(problem.max_steps().saturating_sub(AHEAD));
-    let windows = windows(problem, lanes / 2, steps);
+    let windows = windows(problem, backend.width() / 2, steps);
     if windows.is_empty() {
-        return Probe { growth: f64::NAN, ..Probe::default() };
+        return Ok(Probe { growth: f64::NAN, ..Probe::default() });
     }
-    let n = Recurrence::state_dim(problem.dynamics());
-    let zero = D::Real::default();
-    let mut pilot = Pilot {
-        problem,
-        set,
-        states: vec![zero; 2 * windows.len() * n],
-        tile: vec![zero; 2 * windows.len() * tile::STEPS * n],
-        windows,
-    };
+    let n = problem.state_dim();
+    let states = vec![D::Real::default(); 2 * windows.len() * n];
+    let mut pilot = Pilot { problem, backend, trajectory, states, windows, rolled: Vec::new() };
     pilot.reset(1);
-    pilot.advance(0, AHEAD);
+    pilot.advance(0, AHEAD)?;
     pilot.reset(0);
     let before = pilot.distances();
     let mut probe = Probe::default();
     while probe.steps < steps {
-        let now = tile::STEPS.min(steps - probe.steps);
-        pilot.advance(AHEAD + probe.steps, now);
-        probe.steps += now;
-        if pilot.merged(now, tolerance) {
+        let now = backend.pilot_steps(probe.steps).min(steps - probe.steps);
+        pilot.advance(AHEAD + probe.steps, now)?;
+        if let Some(met) = pilot.merged(now, tolerance) {
+            probe.steps += met;
             probe.merged_after = Some(probe.steps);
             break;
         }
+        probe.steps += now;
         let growth = mean_growth(&before, &pilot.distances(), probe.steps);
         probe.predicted = pilot.meeting(&before, probe.steps, tolerance);
         if probe.steps >= ENOUGH && (growth >= 1.0 || growth.is_nan()) {
@@ -84,10 +80,10 @@ pub(super) fn probe<D: Recurrence>(
         let steps = SMALL_STEPS.min(steps);
         pilot.nudge();
         let before = pilot.distances();
-        pilot.advance(AHEAD, steps);
+        pilot.advance(AHEAD, steps)?;
         probe.growth = mean_growth(&before, &pilot.distances(), steps);
     }
-    probe
+    Ok(probe)
 }
 
 /// Windows of `steps` steps with `AHEAD` before them, evenly over the steps of all sequences.
@@ -110,9 +106,9 @@ fn windows<D: Recurrence>(problem: &Problem<'_, D>, count: usize, steps: usize) 
         .collect()
 }
 
-impl<D: Recurrence> Pilot<'_, '_, D> {
+impl<D: Recurrence, B: Sweep<D>> Pilot<'_, '_, D, B> {
     fn n(&self) -> usize {
-        Recurrence::state_dim(self.problem.dynamics())
+        self.problem.state_dim()
     }
 
     /// Sets one trajectory of each pair to the initial state.
@@ -158,32 +154,22 @@ impl<D: Recurrence> Pilot<'_, '_, D> {
             .try_fold(0, |slowest, steps| steps.map(|steps| slowest.max(steps)))
     }
 
-    /// Takes all states on by `steps` steps, at most a tile, from step `from` of the windows (counted from `AHEAD`
-    /// before they begin).
-    fn advance(&mut self, from: usize, steps: usize) {
+    /// Takes all states on by `steps` steps, from step `from` of the windows (counted from `AHEAD` before they begin).
+    fn advance(&mut self, from: usize, steps: usize) -> Result<()> {
         let n = self.n();
-        let m = Recurrence::input_dim(self.problem.dynamics());
-        let mut lanes: Vec<Lane<'_, D::Real>> = self
-            .states
-            .chunks_exact(n)
-            .zip(self.tile.chunks_exact_mut(tile::STEPS * n))
-            .enumerate()
-            .map(|(lane, (start, states))| {
-                let window = self.windows[lane / 2];
-                let from = window.start + from - AHEAD;
-                let inputs = &self.problem.inputs(window.batch)[from * m..(from + steps) * m];
-                Lane { len: steps, start, inputs, states: &mut states[..steps * n], last: false }
+        let blocks: Vec<Block> = (0..2 * self.windows.len())
+            .map(|trajectory| {
+                let Window { batch, start } = self.windows[trajectory / 2];
+                Block { batch, start: start + from - AHEAD, len: steps }
             })
             .collect();
-        let mut rolled = vec![Rolled::default(); lanes.len()];
-        let group = Group::of(self.problem);
-        dispatch(self.set, Roll { group, lanes: &mut lanes, merge: None, rolled: &mut rolled });
-        drop(lanes);
-        for (state, states) in
-            self.states.chunks_exact_mut(n).zip(self.tile.chunks_exact(tile::STEPS * n))
-        {
-            state.copy_from_slice(&states[(steps - 1) * n..steps * n]);
+        self.rolled.resize(blocks.len() * steps * n, D::Real::default());
+        self.backend.roll_beside(self.problem, self.trajectory, &blocks, &self.states, &mut self.rolled)?;
+        let last = self.rolled.chunks_exact(steps * n).map(|rolled| &rolled[(steps - 1) * n..]);
+        for (state, last) in self.states.chunks_exact_mut(n).zip(last) {
+            state.copy_from_slice(last);
         }
+        Ok(())
     }
 
     /// Distance of each pair.
@@ -192,22 +178,28 @@ impl<D: Recurrence> Pilot<'_, '_, D> {
         self.states.chunks_exact(2 * n).map(|pair| distance(&pair[..n], &pair[n..])).collect()
     }
 
-    /// Whether all pairs have met, after a tile of `steps` steps.
-    fn merged(&self, steps: usize, tolerance: Tolerance) -> bool {
+    /// After how many of the last `steps` steps, in whole tiles, all pairs had met.
+    fn merged(&self, steps: usize, tolerance: Tolerance) -> Option<usize> {
         let n = self.n();
         let mut sizes = vec![D::Real::default(); n];
-        self.states.chunks_exact(2 * n).zip(self.tile.chunks_exact(2 * tile::STEPS * n)).all(
-            |(pair, tile)| {
+        let mut met = |from: usize, to: usize| {
+            self.rolled.chunks_exact(2 * steps * n).all(|pair| {
                 sizes.fill(D::Real::default());
-                for state in tile[..steps * n].chunks_exact(n) {
+                let (a, b) = pair.split_at(steps * n);
+                for state in [a, b].iter().flat_map(|rolled| rolled[from * n..to * n].chunks(n)) {
                     for (size, &x) in sizes.iter_mut().zip(state) {
                         *size = Scalar::max(*size, Scalar::abs(x));
                     }
                 }
-                let (a, b) = pair.split_at(n);
-                tolerance.accepts_state(a, b, &sizes)
-            },
-        )
+                let last = (to - 1) * n..to * n;
+                tolerance.accepts_state(&a[last.clone()], &b[last], &sizes)
+            })
+        };
+        (0..steps)
+            .step_by(TILE)
+            .map(|from| (from, (from + TILE).min(steps)))
+            .find(|&(from, to)| met(from, to))
+            .map(|(_, to)| to)
     }
 }
 

@@ -1,0 +1,455 @@
+//! The instructions for each marker of a template.
+//!
+//! A kernel holds in registers `%x0..` the state, `%size0..` the components' sizes, and `%v0..` columns of
+//! a derivative, one after the other.
+
+use super::code::{Leaves, Precision, code};
+use crate::dynamics::Structure;
+use crate::graph::Graph;
+use crate::solver::Tolerance;
+use std::fmt::Write;
+
+/// Bytes of constant memory that θ may take.
+const CONSTANT: usize = 60 << 10;
+
+/// How columns of a derivative go a step on.
+#[derive(Clone, Debug)]
+pub(in crate::backends::cuda) enum Columns {
+    /// Times the Jacobian: a graph with the state's tangent as seeds.
+    Tangents(Graph),
+    /// Times the Jacobian's diagonal: a graph with that as further outputs.
+    Diagonal(Graph),
+    /// As they are.
+    Unchanged,
+}
+
+/// A recurrence's step, and what a linearising kernel is to do with it.
+#[derive(Clone, Debug)]
+pub(in crate::backends::cuda) struct Step {
+    precision: Precision,
+    value: Graph,
+    columns: Columns,
+    /// Columns in one thread of `linearize`.
+    together: usize,
+    structure: Structure,
+}
+
+impl Step {
+    pub(in crate::backends::cuda) fn new(
+        precision: Precision,
+        value: Graph,
+        columns: Columns,
+        together: usize,
+        structure: Structure,
+    ) -> Self {
+        Self { precision, value, columns, together, structure }
+    }
+
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Entries of θ.
+    pub(super) fn params(&self) -> usize {
+        self.value.leaves().params
+    }
+
+    /// Whether θ fits into constant memory.
+    pub(super) fn constant(&self) -> bool {
+        self.params() * self.precision.bytes() <= CONSTANT
+    }
+
+    fn n(&self) -> usize {
+        self.value.leaves().state
+    }
+
+    /// Columns that a thread of `kernel` has.
+    fn columns_in(&self, kernel: &str) -> usize {
+        match kernel {
+            "linearize" => self.together,
+            "replay" => 1,
+            _ => 0,
+        }
+    }
+
+    /// The row of each component in its block of the Jacobian, and the row of the compact form.
+    fn rows(&self) -> Vec<(usize, usize)> {
+        let n = self.n();
+        let size = self.structure.block_size(n);
+        let mut rows = vec![(0, 0); n];
+        for compact in 0..n {
+            let (block, row) = (compact / size, compact % size);
+            rows[self.structure.component(n, block, row)] = (row, compact);
+        }
+        rows
+    }
+
+    /// The instructions for a marker of `kernel`; none where it is not known.
+    pub(super) fn text(&self, kernel: &str, marker: &str, operands: &[&str]) -> Option<String> {
+        let columns = self.columns_in(kernel);
+        let mut text = Text::new(self.precision);
+        match (marker, operands) {
+            ("registers", []) => return Some(self.registers(columns)),
+            ("load_state", [at]) => {
+                text.address(at);
+                self.each(|i| text.load(&format!("%x{i}"), i));
+            }
+            ("store_state", [at]) => {
+                text.address(at);
+                self.each(|i| text.store(&format!("%x{i}"), i));
+            }
+            ("store_sizes", [at]) => {
+                text.address(at);
+                self.each(|i| text.store(&format!("%size{i}"), i));
+            }
+            ("clear_sizes", []) => self.each(|i| text.line(format!("mov.$ %size{i}, 0$0;"))),
+            ("grow_sizes", []) => {
+                text.numbers(1);
+                self.each(|i| {
+                    text.line(format!("abs.$ %n0, %x{i};"));
+                    text.line(format!("max.$ %size{i}, %size{i}, %n0;"));
+                });
+            }
+            ("fade_sizes", []) => self.fade_sizes(&mut text),
+            ("step", [at]) => self.step(&mut text, at),
+            ("linear_step", [at]) => self.linear_step(&mut text, at, columns),
+            ("meet", [within, residual, at, atol, rtol]) => {
+                self.compare(&mut text, true, within, residual, [at, atol, rtol]);
+            }
+            ("check", [within, residual, at, atol, rtol]) => {
+                self.compare(&mut text, false, within, residual, [at, atol, rtol]);
+            }
+            ("seed_columns", [group, count]) => self.seed(&mut text, columns, group, count),
+            ("scale_columns", [factor]) => {
+                text.numbers(1);
+                text.rounded("%n0", factor);
+                for v in 0..columns * self.n() {
+                    text.line(format!("mul.rn.$ %v{v}, %v{v}, %n0;"));
+                }
+            }
+            ("cross_border", [at, group, count]) => {
+                self.cross_border(&mut text, columns, at, group, count);
+            }
+            ("store_columns", [map, group, count]) => {
+                self.store_columns(&mut text, columns, map, group, count);
+            }
+            ("store_end", [at, group, count, factor]) => {
+                self.store_end(&mut text, columns, [at, group, count, factor]);
+            }
+            ("load_change", [at]) => {
+                text.address(at);
+                text.numbers(1);
+                self.each(|i| {
+                    text.load("%n0", i);
+                    text.line(format!("sub.rn.$ %v{i}, %n0, %x{i};"));
+                });
+            }
+            ("move_border", [at, factor]) => self.move_border(&mut text, at, factor),
+            _ => return None,
+        }
+        Some(text.finish())
+    }
+
+    fn each(&self, work: impl FnMut(usize)) {
+        (0..self.n()).for_each(work);
+    }
+
+    fn registers(&self, columns: usize) -> String {
+        let (n, kind) = (self.n(), self.precision.name());
+        let mut text = format!(".reg .{kind} %x<{n}>;\n.reg .{kind} %size<{n}>;\n");
+        if columns > 0 {
+            let _ = writeln!(text, ".reg .{kind} %v<{}>;", columns * n);
+        }
+        text
+    }
+
+    fn leaves<'t>(&self, inputs: &'t str) -> Leaves<'t> {
+        Leaves { state: "%x", seeds: "%v", inputs, constant: self.constant() }
+    }
+
+    fn step(&self, text: &mut Text, inputs: &str) {
+        text.address(inputs);
+        let made = code(&self.value, self.precision, 0, self.leaves("%at"));
+        text.raw(&made.text);
+        let next: Vec<_> = made.outputs.iter().map(|copies| copies[0].as_str()).collect();
+        let targets: Vec<_> = (0..self.n()).map(|i| format!("%x{i}")).collect();
+        text.assign(&targets, &next);
+    }
+
+    fn linear_step(&self, text: &mut Text, inputs: &str, columns: usize) {
+        let n = self.n();
+        let graph = match &self.columns {
+            Columns::Tangents(graph) | Columns::Diagonal(graph) => graph,
+            Columns::Unchanged => return self.step(text, inputs),
+        };
+        text.address(inputs);
+        let made = code(graph, self.precision, columns, self.leaves("%at"));
+        text.raw(&made.text);
+        let (next, slopes) = made.outputs.split_at(n);
+        let mut sources: Vec<String> = next.iter().map(|copies| copies[0].clone()).collect();
+        let mut targets: Vec<String> = (0..n).map(|i| format!("%x{i}")).collect();
+        match self.columns {
+            Columns::Diagonal(_) => {
+                for v in 0..columns * n {
+                    text.line(format!("mul.rn.$ %v{v}, %v{v}, {};", slopes[v % n][0]));
+                }
+            }
+            _ => {
+                for v in 0..columns * n {
+                    let copies = &slopes[v % n];
+                    sources.push(copies[(v / n).min(copies.len() - 1)].clone());
+                    targets.push(format!("%v{v}"));
+                }
+            }
+        }
+        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+        text.assign(&targets, &sources);
+    }
+
+    fn fade_sizes(&self, text: &mut Text) {
+        let forgotten = 1.0 - 1.0 / Tolerance::SIZE_STEPS as f64;
+        let (forgotten, largest) = (self.precision.literal(forgotten), self.precision.largest());
+        text.numbers(2);
+        text.predicates(1);
+        self.each(|i| {
+            text.line(format!("abs.$ %n0, %x{i};"));
+            text.line(format!("setp.lt.$ %q0, %n0, {largest};"));
+            text.line("selp.$ %n0, %n0, 0$0, %q0;");
+            text.line(format!("mul.rn.$ %n1, %size{i}, {forgotten};"));
+            text.line(format!("max.$ %size{i}, %n0, %n1;"));
+        });
+    }
+
+    /// Whether the state agrees with a stored one, and the largest difference. With `bits`, equal bits agree
+    /// whatever they are; without, a difference that is not finite makes the largest one NaN.
+    fn compare(
+        &self,
+        text: &mut Text,
+        bits: bool,
+        within: &str,
+        residual: &str,
+        [at, atol, rtol]: [&str; 3],
+    ) {
+        let largest = self.precision.largest();
+        let ratio = self.precision.literal(Tolerance::SIZE_RATIO);
+        text.address(at);
+        text.numbers(10);
+        text.predicates(4);
+        text.line(format!(".reg .{} %same<2>;", self.precision.bits()));
+        text.rounded("%n0", atol);
+        text.rounded("%n1", rtol);
+        // %n2 the largest difference, %n9 NaN where one is not finite; %q0 whether all agree.
+        text.line("mov.$ %n2, 0$0;");
+        text.line("mov.$ %n9, 0$0;");
+        text.line("setp.eq.$ %q0, 0$0, 0$0;");
+        self.each(|i| {
+            text.load("%n3", i);
+            text.line(format!("sub.rn.$ %n4, %x{i}, %n3;"));
+            text.line("abs.$ %n4, %n4;");
+            text.line(format!("abs.$ %n5, %x{i};"));
+            text.line("abs.$ %n6, %n3;");
+            text.line("max.$ %n5, %n5, %n6;");
+            text.line(format!("setp.le.$ %q1, %size{i}, {largest};"));
+            text.line(format!("selp.$ %n6, %size{i}, 0$0, %q1;"));
+            text.line(format!("mul.rn.$ %n7, %n5, {ratio};"));
+            text.line("min.$ %n6, %n6, %n7;");
+            text.line("max.$ %n6, %n6, %n5;");
+            text.line("fma.rn.$ %n7, %n6, %n1, %n0;");
+            text.line("setp.le.$ %q1, %n4, %n7;");
+            text.line(format!("setp.le.and.$ %q1, %n4, {largest}, %q1;"));
+            if bits {
+                text.line(format!("mov.# %same0, %x{i};"));
+                text.line("mov.# %same1, %n3;");
+                text.line("setp.eq.# %q2, %same0, %same1;");
+                text.line("or.pred %q1, %q1, %q2;");
+                text.line("selp.$ %n4, 0$0, %n4, %q2;");
+            } else {
+                text.line("fma.rn.$ %n9, %n4, 0$0, %n9;");
+            }
+            text.line("max.$ %n2, %n2, %n4;");
+            text.line("and.pred %q0, %q0, %q1;");
+        });
+        text.line("add.rn.$ %n2, %n2, %n9;");
+        text.line(format!("selp.u32 {within}, 1, 0, %q0;"));
+        text.widened(residual, "%n2");
+    }
+
+    /// Predicates `%q{g}`: whether column `g` of the thread is the offset, which follows the columns of the map.
+    fn find_offset(&self, text: &mut Text, columns: usize, group: &str, count: &str) {
+        text.predicates(columns);
+        text.line(".reg .u32 %column;");
+        for g in 0..columns {
+            text.line(format!("mad.lo.u32 %column, {group}, {columns}, {g};"));
+            text.line(format!("setp.eq.u32 %q{g}, %column, {count};"));
+        }
+    }
+
+    fn seed(&self, text: &mut Text, columns: usize, group: &str, count: &str) {
+        let (n, one) = (self.n(), self.precision.literal(1.0));
+        text.predicates(2);
+        text.line(".reg .u32 %column;");
+        for g in 0..columns {
+            text.line(format!("mad.lo.u32 %column, {group}, {columns}, {g};"));
+            text.line(format!("setp.lt.u32 %q1, %column, {count};"));
+            for (i, (row, _)) in self.rows().into_iter().enumerate() {
+                text.line(format!("setp.eq.and.u32 %q0, %column, {row}, %q1;"));
+                text.line(format!("selp.$ %v{}, {one}, 0$0, %q0;", g * n + i));
+            }
+        }
+    }
+
+    fn cross_border(&self, text: &mut Text, columns: usize, at: &str, group: &str, count: &str) {
+        let n = self.n();
+        text.address(at);
+        text.numbers(2);
+        self.find_offset(text, columns, group, count);
+        self.each(|i| {
+            text.load("%n0", i);
+            for g in 0..columns {
+                let v = g * n + i;
+                text.line(format!("add.rn.$ %n1, %x{i}, %v{v};"));
+                text.line(format!("@%q{g} sub.rn.$ %v{v}, %n1, %n0;"));
+            }
+            text.line(format!("mov.$ %x{i}, %n0;"));
+        });
+    }
+
+    fn store_columns(&self, text: &mut Text, columns: usize, map: &str, group: &str, count: &str) {
+        let (n, bytes) = (self.n(), self.precision.bytes());
+        let size = self.structure.block_size(n);
+        text.address(map);
+        text.predicates(1);
+        text.line(".reg .u32 %column;");
+        text.line(".reg .u64 %to;");
+        for g in 0..columns {
+            text.line(format!("mad.lo.u32 %column, {group}, {columns}, {g};"));
+            text.line(format!("setp.lt.u32 %q0, %column, {count};"));
+            text.line(format!("mad.wide.u32 %to, %column, {bytes}, %at;"));
+            for (i, (_, compact)) in self.rows().into_iter().enumerate() {
+                let offset = compact * size * bytes;
+                text.line(format!("@%q0 st.global.$ [%to+{offset}], %v{};", g * n + i));
+            }
+        }
+    }
+
+    fn store_end(
+        &self,
+        text: &mut Text,
+        columns: usize,
+        [at, group, count, factor]: [&str; 4],
+    ) {
+        let (n, bytes) = (self.n(), self.precision.bytes());
+        text.address(at);
+        text.numbers(2);
+        text.line(".reg .pred %finite;");
+        text.rounded("%n0", factor);
+        self.find_offset(text, columns, group, count);
+        for g in 0..columns {
+            self.each(|i| {
+                self.moved(text, i, g * n + i);
+                text.line(format!("@%q{g} st.global.$ [%at+{}], %n1;", i * bytes));
+            });
+        }
+    }
+
+    /// `%n1 = x + factor · v` where that is finite, else `x`; the factor is in `%n0`.
+    fn moved(&self, text: &mut Text, i: usize, v: usize) {
+        text.line(format!("mul.rn.$ %n1, %v{v}, %n0;"));
+        text.line(format!("add.rn.$ %n1, %x{i}, %n1;"));
+        text.line("testp.finite.$ %finite, %n1;");
+        text.line(format!("selp.$ %n1, %n1, %x{i}, %finite;"));
+    }
+
+    fn move_border(&self, text: &mut Text, at: &str, factor: &str) {
+        text.address(at);
+        text.numbers(3);
+        text.line(".reg .pred %finite;");
+        text.rounded("%n0", factor);
+        self.each(|i| {
+            self.moved(text, i, i);
+            text.load("%n2", i);
+            text.store("%n1", i);
+            text.line(format!("sub.rn.$ %v{i}, %n1, %n2;"));
+            text.line(format!("mov.$ %x{i}, %n2;"));
+        });
+    }
+}
+
+/// The text of one marker, in a scope of its own. In a line `$` stands for the type, `#` for the type of its bits, and
+/// `0$0` for zero.
+struct Text {
+    precision: Precision,
+    zero: String,
+    body: String,
+}
+
+impl Text {
+    fn new(precision: Precision) -> Self {
+        Self { precision, zero: precision.literal(0.0), body: "{\n".to_owned() }
+    }
+
+    fn finish(self) -> String {
+        self.body + "}\n"
+    }
+
+    fn line(&mut self, line: impl AsRef<str>) {
+        let line = line.as_ref().replace("0$0", &self.zero).replace('#', self.precision.bits());
+        self.raw(&line.replace('$', self.precision.name()));
+        self.raw("\n");
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.body.push_str(text);
+    }
+
+    /// Declares `%at`, the address in global memory.
+    fn address(&mut self, generic: &str) {
+        self.line(".reg .u64 %at;");
+        self.line(format!("cvta.to.global.u64 %at, {generic};"));
+    }
+
+    fn numbers(&mut self, count: usize) {
+        self.line(format!(".reg .$ %n<{count}>;"));
+    }
+
+    fn predicates(&mut self, count: usize) {
+        self.line(format!(".reg .pred %q<{count}>;"));
+    }
+
+    fn load(&mut self, register: &str, index: usize) {
+        let offset = index * self.precision.bytes();
+        self.line(format!("ld.global.$ {register}, [%at+{offset}];"));
+    }
+
+    fn store(&mut self, register: &str, index: usize) {
+        let offset = index * self.precision.bytes();
+        self.line(format!("st.global.$ [%at+{offset}], {register};"));
+    }
+
+    /// A double in the precision at hand.
+    fn rounded(&mut self, to: &str, from: &str) {
+        match self.precision {
+            Precision::Single => self.line(format!("cvt.rn.f32.f64 {to}, {from};")),
+            Precision::Double => self.line(format!("mov.f64 {to}, {from};")),
+        }
+    }
+
+    /// A number in double precision.
+    fn widened(&mut self, to: &str, from: &str) {
+        match self.precision {
+            Precision::Single => self.line(format!("cvt.f64.f32 {to}, {from};")),
+            Precision::Double => self.line(format!("mov.f64 {to}, {from};")),
+        }
+    }
+
+    /// All at once: a target may be another's source.
+    fn assign(&mut self, targets: &[String], sources: &[&str]) {
+        self.line(format!(".reg .$ %y<{}>;", targets.len().max(1)));
+        for (k, source) in sources.iter().enumerate() {
+            self.line(format!("mov.$ %y{k}, {source};"));
+        }
+        for (k, target) in targets.iter().enumerate() {
+            self.line(format!("mov.$ {target}, %y{k};"));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The modules that a device has compiled.
+
+use super::driver::{Arguments, Device, Grid, Number, Program};
+use super::emit::{Columns, Precision, Step, splice};
+use crate::dynamics::{Recurrence, Structure};
+use crate::error::{Error, Result};
+use crate::problem::Problem;
+use crate::scalar::Real;
+use crate::solver::Linearization;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// `ptx/sweeps.cu`.
+const SWEEPS: &str = include_str!("../../ptx/built/sweeps.ptx");
+/// `ptx/states.cu`.
+const STATES: &str = include_str!("../../ptx/built/states.ptx");
+
+/// Components of the largest state that is held in a thread's registers.
+const LARGEST_STATE: usize = 128;
+/// Numbers of a thread that do not crowd its registers.
+const ROOM: usize = 64;
+
+/// All modules, by their text.
+#[derive(Debug)]
+pub(super) struct Modules {
+    device: Arc<Device>,
+    known: Mutex<HashMap<String, Arc<Module>>>,
+}
+
+/// A module, and what θ in it is.
+#[derive(Debug)]
+pub(super) struct Module {
+    program: Program,
+    /// The bits of θ that were set last.
+    params: Mutex<Option<Vec<u64>>>,
+}
+
+/// A part of [`SWEEPS`] for one recurrence.
+#[derive(Clone, Debug)]
+pub(super) struct Kernels {
+    module: Arc<Module>,
+    /// Columns of a derivative in one thread.
+    pub(super) together: usize,
+    /// Columns of a chunk's map.
+    pub(super) columns: usize,
+}
+
+/// The precision of `R`.
+pub(super) fn precision<R: Real>() -> Precision {
+    if R::SINGLE { Precision::Single } else { Precision::Double }
+}
+
+impl Modules {
+    pub(super) fn new(device: &Arc<Device>) -> Self {
+        Self { device: Arc::clone(device), known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Module>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn module(&self, text: String) -> Result<Arc<Module>> {
+        if let Some(module) = self.known().get(&text) {
+            return Ok(Arc::clone(module));
+        }
+        // Not under the lock: the driver may take seconds.
+        let program = self.device.compile(&text)?;
+        let module = Arc::new(Module { program, params: Mutex::new(None) });
+        Ok(Arc::clone(self.known().entry(text).or_insert(module)))
+    }
+
+    /// What moves states about.
+    pub(super) fn states(&self) -> Result<Arc<Module>> {
+        self.module(STATES.to_owned())
+    }
+
+    /// The kernels that roll the steps of `problem`.
+    pub(super) fn rolling<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Result<Kernels> {
+        let module = self.module(rolling(problem)?)?;
+        Ok(Kernels { module, together: 0, columns: 0 })
+    }
+
+    /// The kernels that linearise them.
+    pub(super) fn linearizing<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        linearization: Linearization,
+    ) -> Result<Kernels> {
+        let Linearizing { text, together, columns } = linearizing(problem, linearization)?;
+        Ok(Kernels { module: self.module(text)?, together, columns })
+    }
+}
+
+/// The text of the kernels that roll the steps of `problem`.
+pub(super) fn rolling<D: Recurrence>(problem: &Problem<'_, D>) -> Result<String> {
+    let graph = checked_graph(problem)?.clone();
+    let step = Step::new(precision::<D::Real>(), graph, Columns::Unchanged, 0, Structure::Dense);
+    splice(&only(SWEEPS, &["roll", "sizes"]), &step)
+}
+
+/// The text of the kernels that linearise steps.
+pub(super) struct Linearizing {
+    pub(super) text: String,
+    /// Columns of a derivative in one thread.
+    together: usize,
+    /// Columns of a chunk's map.
+    columns: usize,
+}
+
+/// The text of the kernels that linearise the steps of `problem`.
+pub(super) fn linearizing<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    linearization: Linearization,
+) -> Result<Linearizing> {
+    let graph = checked_graph(problem)?;
+    let n = problem.state_dim();
+    let (made, structure, columns) = match linearization {
+        Linearization::Zero | Linearization::Identity => {
+            (Columns::Unchanged, Structure::Diagonal, 0)
+        }
+        Linearization::Diagonal if problem.structure() != Structure::Diagonal => {
+            (Columns::Diagonal(graph.with_diagonal()), Structure::Diagonal, 1)
+        }
+        Linearization::Diagonal | Linearization::Full => {
+            let structure = problem.structure();
+            (Columns::Tangents(graph.forward_in_state()), structure, structure.block_size(n))
+        }
+    };
+    // The offset is one more.
+    let together = match made {
+        Columns::Diagonal(_) => 2,
+        _ => (ROOM / n.max(1)).saturating_sub(1).clamp(1, 4).min(columns + 1),
+    };
+    let step = Step::new(precision::<D::Real>(), graph.clone(), made, together, structure);
+    let text = splice(&only(SWEEPS, &["linearize", "replay"]), &step)?;
+    Ok(Linearizing { text, together, columns })
+}
+
+/// The graph of the steps of `problem`, if they can run in a thread.
+fn checked_graph<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p crate::graph::Graph> {
+    if problem.dynamics().unknown_dim() > 0 {
+        return Err(Error::setting(
+            "backend",
+            "one that runs steps defined by an equation, such as `Cpu`",
+            "`Cuda`, which runs explicit steps",
+        ));
+    }
+    let n = problem.state_dim();
+    if n > LARGEST_STATE {
+        return Err(Error::setting(
+            "problem: state_dim",
+            format!("at most {LARGEST_STATE} on `Cuda`, whose threads hold a state in registers (use `Cpu`)"),
+            n,
+        ));
+    }
+    problem.graph()
+}
+
+/// Those kernels of a module that are named, and what comes before the first kernel.
+fn only(text: &str, kernels: &[&str]) -> String {
+    let mut parts = text.split(".visible .entry ");
+    let mut chosen = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        if kernels.iter().any(|kernel| part.starts_with(&format!("{kernel}("))) {
+            chosen.push_str(".visible .entry ");
+            chosen.push_str(part);
+        }
+    }
+    chosen
+}
+
+impl Module {
+    /// Launches a kernel.
+    ///
+    /// # Safety
+    /// As for [`Program::launch`].
+    pub(super) unsafe fn launch(&self, kernel: &str, grid: Grid, arguments: &Arguments) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.program.launch(kernel, grid, arguments) }
+    }
+}
+
+impl Kernels {
+    /// Launches a kernel with θ = `params`.
+    ///
+    /// # Safety
+    /// As for [`Program::launch`].
+    pub(super) unsafe fn launch<R: Real>(
+        &self,
+        kernel: &str,
+        grid: Grid,
+        arguments: &Arguments,
+        params: &[R],
+    ) -> Result<()> {
+        // Held until the launch is in the stream, so that no other call's θ comes between.
+        let mut known = self.module.params.lock().unwrap_or_else(PoisonError::into_inner);
+        let bits: Vec<u64> = params.iter().map(|p| p.to_f64().to_bits()).collect();
+        if known.as_ref() != Some(&bits) {
+            self.module.program.set(super::emit::PARAMS, Number::wrap(params))?;
+            *known = Some(bits);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.module.program.launch(kernel, grid, arguments) }
+    }
+}

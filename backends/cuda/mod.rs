@@ -1,0 +1,90 @@
+//! CUDA: a block of time in each thread of the device.
+//!
+//! The kernels are those of `ptx/`. Those that run a step are templates, into which the instructions of
+//! the step's graph are put; the driver compiles the result, once for each recurrence.
+
+mod driver;
+mod emit;
+mod fault;
+mod kernels;
+mod sweep;
+
+use crate::backend::Backend;
+use crate::dynamics::Recurrence;
+use crate::error::Result;
+use crate::problem::Problem;
+use crate::solver::Linearization;
+use driver::Device;
+use kernels::Modules;
+use std::sync::Arc;
+
+pub use fault::CudaFault;
+
+/// A CUDA device.
+///
+/// Used in place of [`Cpu`](crate::Cpu). Clones share the device, its stream and the compiled modules; all calls on
+/// them, from whatever thread, happen in the order of the stream. Handles from [`new`](Self::new) are independent of
+/// each other.
+///
+/// What runs there: explicit recurrences ([`Dynamics`](crate::Dynamics)) by the loop, block Jacobi, DEER, quasi-DEER and
+/// Picard. Recurrences defined by an equation ([`Implicit`](crate::Implicit)), ELK and the diagnostics are left to
+/// `Cpu`, and asking for them is an error that says so.
+///
+/// # Example
+/// ```no_run
+/// use deer_solver::{cells::Gru, Cuda, Problem, Solver};
+/// use ndarray::{Array1, Array2};
+///
+/// let gru = Gru::<f32>::random(2, 4, 0);
+/// let (x0, inputs) = (Array1::zeros(4), Array2::ones((100_000, 2)));
+/// let problem = Problem::new(&gru, x0.view(), inputs.view())?;
+/// let solution = Solver::auto().solve(&problem, &Cuda::new(0)?)?;
+/// # Ok::<(), deer_solver::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cuda {
+    device: Arc<Device>,
+    modules: Arc<Modules>,
+}
+
+impl Cuda {
+    /// The device of that number.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for a number that no device has;
+    /// [`Error::Backend`](crate::Error::Backend) with a [`CudaFault`] as its source where there is no driver, no
+    /// device, or a driver older than CUDA 11.0.
+    pub fn new(device: usize) -> Result<Self> {
+        let device = Device::open(device)?;
+        let modules = Arc::new(Modules::new(&device));
+        Ok(Self { device, modules })
+    }
+
+    /// The PTX that is made for the steps of `problem`: the kernel that rolls blocks, or, with a `linearization`, those
+    /// that linearise and replay them. Needs no device.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for steps that cannot run on a device: defined by an equation, of a
+    /// state with more than 128 components, or not traceable (see [`Graph::trace`](crate::graph::Graph::trace)).
+    pub fn ptx<D: Recurrence>(
+        problem: &Problem<'_, D>,
+        linearization: Option<Linearization>,
+    ) -> Result<String> {
+        match linearization {
+            None => kernels::rolling(problem),
+            Some(linearization) => Ok(kernels::linearizing(problem, linearization)?.text),
+        }
+    }
+}
+
+impl Backend for Cuda {
+    fn describe(&self) -> String {
+        format!("cuda, {}, {} multiprocessors", self.device.name(), self.device.processors())
+    }
+
+    fn groups(&self) -> usize {
+        /// Warps of a multiprocessor that hide each other's latency.
+        const WARPS: usize = 32;
+        WARPS * self.device.processors()
+    }
+}

@@ -1,0 +1,468 @@
+//! The stages of a sweep.
+
+use super::Cuda;
+use super::driver::{Arguments, Buffer, Grid, Number};
+use super::kernels::Kernels;
+use crate::backend::{Block, Cost, LinearizeSettings, Linearized, Rolled, Sweep};
+use crate::dynamics::recurrence::Counted;
+use crate::dynamics::{Recurrence, Structure};
+use crate::error::{Error, Result};
+use crate::problem::Problem;
+use crate::scalar::count::Operations;
+use crate::scalar::{Parameter, Real};
+use crate::solver::{Linearization, Tolerance};
+use ndarray::{Array3, ArrayView3};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Threads of a block: as `__launch_bounds__` of the kernels says.
+const THREADS: usize = 128;
+
+/// States `[B, T, n]` on the device, with the inputs `[B, T, m]` that they are driven by.
+#[derive(Debug)]
+pub struct CudaTrajectory<R> {
+    states: Buffer,
+    inputs: Arc<Buffer>,
+    batch: usize,
+    max_steps: usize,
+    n: usize,
+    m: usize,
+    precision: PhantomData<R>,
+}
+
+impl<R: Real> CudaTrajectory<R> {
+    /// The first argument of kernels that sweep.
+    fn arguments(&self, states: &Buffer, tolerance: Option<Tolerance>) -> Arguments {
+        let bytes = |count: usize| (count * size_of::<R>()) as u64;
+        let (atol, rtol) = tolerance.map_or((0.0, 0.0), |t| (t.atol, t.rtol));
+        Arguments::default().structure(&[
+            states.address(),
+            self.inputs.address(),
+            bytes(self.n),
+            bytes(self.m),
+            atol.to_bits(),
+            rtol.to_bits(),
+        ])
+    }
+
+    /// A block's place among the steps of all sequences.
+    fn place(&self, block: &Block) -> usize {
+        block.batch * self.max_steps + block.start
+    }
+
+    /// Words of 4 bytes in a state.
+    fn words(&self) -> usize {
+        self.n * size_of::<R>() / 4
+    }
+}
+
+/// Blocks as the kernels want them: where their inputs and states begin, their length, whether a sequence ends with them.
+fn block_words(block: &Block, input: usize, state: usize, last: bool) -> [u64; 3] {
+    [input as u64, state as u64, block.len as u64 | u64::from(last) << 32]
+}
+
+impl Cuda {
+    fn upload_blocks<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<D::Real>,
+        blocks: &[Block],
+    ) -> Result<Buffer> {
+        let words: Vec<u64> = blocks
+            .iter()
+            .flat_map(|block| {
+                let place = trajectory.place(block);
+                let last = block.start + block.len == problem.steps(block.batch);
+                block_words(block, place, place, last)
+            })
+            .collect();
+        self.device.upload(&words)
+    }
+
+    fn upload_inputs<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Result<Buffer> {
+        let (batch, steps, m) = (problem.batch_size(), problem.max_steps(), problem.input_dim());
+        let mut inputs = self.device.allocate(batch * steps * m * size_of::<D::Real>())?;
+        for b in 0..batch {
+            let offset = b * steps * m * size_of::<D::Real>();
+            inputs.write(offset, Number::wrap(problem.inputs(b)))?;
+        }
+        Ok(inputs)
+    }
+
+    /// The states at `places` of a trajectory.
+    fn gather<R: Real>(&self, trajectory: &CudaTrajectory<R>, places: &[u64]) -> Result<Buffer> {
+        let words = trajectory.words();
+        let listed = self.device.upload(places)?;
+        let out = self.device.allocate(places.len() * words * 4)?;
+        let arguments = Arguments::default()
+            .buffer(&trajectory.states)
+            .buffer(&listed)
+            .word(places.len() as u64)
+            .word(words as u64)
+            .buffer(&out);
+        let grid = Grid::over(places.len() * words, THREADS, 1);
+        // SAFETY: the arguments of `gather`; all places are in the trajectory, and `out` has room for them.
+        unsafe { self.modules.states()?.launch("gather", grid, &arguments) }?;
+        Ok(out)
+    }
+
+    /// Rolls blocks that are already on the device from the states in `starts`.
+    #[allow(clippy::too_many_arguments)]
+    fn roll_blocks<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<D::Real>,
+        states: &Buffer,
+        blocks: &Buffer,
+        count: usize,
+        starts: &[D::Real],
+        merge: Option<Tolerance>,
+    ) -> Result<Vec<Rolled>> {
+        let kernels = self.modules.rolling(problem)?;
+        let starts = self.device.upload(Number::wrap(starts))?;
+        let rolled = self.device.allocate(count * 16)?;
+        let arguments = trajectory
+            .arguments(states, merge)
+            .buffer(blocks)
+            .word(count as u64)
+            .buffer(&starts)
+            .buffer(&rolled)
+            .word(u64::from(merge.is_some()));
+        let grid = Grid::over(count, THREADS, 1);
+        // SAFETY: the arguments of `roll`; the blocks are within the inputs and the states.
+        unsafe { kernels.launch("roll", grid, &arguments, problem.params()) }?;
+        let mut words = vec![0u64; 2 * count];
+        rolled.read(0, &mut words)?;
+        let result = |words: &[u64]| Rolled {
+            residual: f64::from_bits(words[0]),
+            steps: words[1] as u32 as usize,
+        };
+        Ok(words.chunks_exact(2).map(result).collect())
+    }
+
+    /// The kernels of a linear part, and blocks of threads for the columns of its map.
+    fn linearizing<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        linearization: Linearization,
+        several: bool,
+    ) -> Result<(Kernels, usize)> {
+        let kernels = self.modules.linearizing(problem, linearization)?;
+        let columns = kernels.columns + usize::from(several);
+        let rows = columns.div_ceil(kernels.together).max(1);
+        Ok((kernels, rows))
+    }
+}
+
+impl<D: Recurrence> Sweep<D> for Cuda {
+    type Trajectory = CudaTrajectory<D::Real>;
+
+    fn width(&self) -> usize {
+        32
+    }
+
+    fn full(&self) -> usize {
+        THREADS * self.device.processors()
+    }
+
+    fn structure(&self, problem: &Problem<'_, D>) -> Structure {
+        problem.structure()
+    }
+
+    fn cost(&self, problem: &Problem<'_, D>) -> Cost {
+        /// Cycles between a step's loads and what needs them, where nothing else is there to do.
+        const MEMORY: f64 = 500.0;
+        /// Steps of the shortest blocks.
+        const BLOCK: f64 = 128.0;
+        /// Instructions that a multiprocessor issues in a cycle, each for 32 threads.
+        const ISSUED: f64 = 4.0;
+        let params = Parameter::from_slice(problem.params());
+        let Counted { operations: Operations { vector, single }, chain } =
+            problem.dynamics().count(params);
+        let instructions = (vector + single) as f64;
+        // One thread: a warp issues an instruction every other cycle at best.
+        let in_order = f64::from(chain).max(2.0 * instructions) + MEMORY;
+        let throughput = instructions / (32.0 * ISSUED * self.device.processors() as f64);
+        let blocks = (problem.total_steps() as f64 / BLOCK).max(1.0);
+        Cost { in_order, in_blocks: (in_order / blocks).max(throughput), pilot: 2.0 * in_order }
+    }
+
+    fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
+        let inputs = Arc::new(self.upload_inputs(problem)?);
+        let (batch, max_steps) = (problem.batch_size(), problem.max_steps());
+        let (n, m) = (problem.state_dim(), problem.input_dim());
+        let bytes = batch * max_steps * n * size_of::<D::Real>();
+        let mut states = self.device.allocate(bytes)?;
+        match problem.guess() {
+            Some(guess) => {
+                let mut guess: Vec<_> = guess.iter().copied().collect();
+                for b in 0..batch {
+                    guess[(b * max_steps + problem.steps(b)) * n..(b + 1) * max_steps * n]
+                        .fill(D::Real::default());
+                }
+                states.write(0, Number::wrap(&guess))?;
+            }
+            None => states.clear(0, bytes)?,
+        }
+        Ok(CudaTrajectory { states, inputs, batch, max_steps, n, m, precision: PhantomData })
+    }
+
+    fn read_starts(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        states: &mut [D::Real],
+    ) -> Result<()> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        // Of a sequence's first block any state will do, since it is replaced.
+        let places: Vec<u64> =
+            blocks.iter().map(|block| trajectory.place(block).saturating_sub(1) as u64).collect();
+        self.gather(trajectory, &places)?.read(0, Number::wrap_mut(states))?;
+        let initial = problem.initial_state();
+        for (block, state) in blocks.iter().zip(states.chunks_exact_mut(trajectory.n)) {
+            if block.start == 0 {
+                for (state, &initial) in state.iter_mut().zip(initial.row(block.batch)) {
+                    *state = initial;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_sizes(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        sizes: &mut [D::Real],
+    ) -> Result<()> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let words: Vec<u64> = blocks
+            .iter()
+            .flat_map(|block| [0, trajectory.place(block) as u64, block.start as u64])
+            .collect();
+        let blocks_listed = self.device.upload(&words)?;
+        let out = self.device.allocate(size_of_val(sizes))?;
+        let arguments = trajectory
+            .arguments(&trajectory.states, None)
+            .buffer(&blocks_listed)
+            .word(blocks.len() as u64)
+            .buffer(&out)
+            .word(Tolerance::SIZE_STEPS as u64);
+        let kernels = self.modules.rolling(problem)?;
+        let grid = Grid::over(blocks.len(), THREADS, 1);
+        // SAFETY: the arguments of `sizes`; no block has more steps before it than its sequence.
+        unsafe { kernels.launch("sizes", grid, &arguments, problem.params()) }?;
+        out.read(0, Number::wrap_mut(sizes))
+    }
+
+    fn write_starts(
+        &self,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        states: &[D::Real],
+    ) -> Result<()> {
+        let n = trajectory.n;
+        let (mut places, mut moved) = (Vec::new(), Vec::new());
+        for (block, state) in blocks.iter().zip(states.chunks_exact(n)) {
+            if block.start > 0 {
+                places.push(trajectory.place(block) as u64 - 1);
+                moved.extend_from_slice(state);
+            }
+        }
+        if places.is_empty() {
+            return Ok(());
+        }
+        let words = trajectory.words();
+        let listed = self.device.upload(&places)?;
+        let from = self.device.upload(Number::wrap(&moved))?;
+        let arguments = Arguments::default()
+            .buffer(&trajectory.states)
+            .buffer(&listed)
+            .word(places.len() as u64)
+            .word(words as u64)
+            .buffer(&from);
+        let grid = Grid::over(places.len() * words, THREADS, 1);
+        // SAFETY: the arguments of `scatter`; all places are in the trajectory.
+        unsafe { self.modules.states()?.launch("scatter", grid, &arguments) }
+    }
+
+    fn run_in_order(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+    ) -> Result<()> {
+        self.roll(problem, trajectory, blocks, starts, None).map(drop)
+    }
+
+    fn roll(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+        merge: Option<Tolerance>,
+    ) -> Result<Vec<Rolled>> {
+        let listed = self.upload_blocks(problem, trajectory, blocks)?;
+        let states = &trajectory.states;
+        self.roll_blocks(problem, trajectory, states, &listed, blocks.len(), starts, merge)
+    }
+
+    fn linearize(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        starts: &mut [D::Real],
+        ends: &mut [D::Real],
+        maps: &mut [D::Real],
+    ) -> Result<Vec<Linearized>> {
+        let count = chunks.len();
+        let several = chunks.iter().any(|chunk| chunk.len > settings.block);
+        let (kernels, rows) = self.linearizing(problem, settings.linearization, several)?;
+        self.read_starts(problem, trajectory, chunks, starts)?;
+        let listed = self.upload_blocks(problem, trajectory, chunks)?;
+        let from = self.device.upload(Number::wrap(starts))?;
+        let to = self.device.allocate(size_of_val(ends))?;
+        let map = self.device.allocate(size_of_val(maps))?;
+        let results = self.device.allocate(count * 16)?;
+        let arguments = trajectory
+            .arguments(&trajectory.states, Some(settings.tolerance))
+            .buffer(&listed)
+            .word(count as u64)
+            .buffer(&from)
+            .buffer(&to)
+            .buffer(&map)
+            .word((size_of_val(maps) / count.max(1)) as u64)
+            .buffer(&results)
+            .word(settings.block as u64)
+            .word(kernels.columns as u64)
+            .number(settings.factor);
+        let grid = Grid::over(count, THREADS, rows);
+        // SAFETY: the arguments of `linearize`; chunks are within the trajectory, and there is room for
+        // each one's end and map.
+        unsafe { kernels.launch("linearize", grid, &arguments, problem.params()) }?;
+        to.read(0, Number::wrap_mut(ends))?;
+        map.read(0, Number::wrap_mut(maps))?;
+        let mut words = vec![0u64; 2 * count];
+        results.read(0, &mut words)?;
+        let result = |words: &[u64]| Linearized {
+            residual: f64::from_bits(words[0]),
+            converged: words[1] as u32 != 0,
+        };
+        Ok(words.chunks_exact(2).map(result).collect())
+    }
+
+    fn replay(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+        starts: &[D::Real],
+    ) -> Result<()> {
+        let (kernels, _) = self.linearizing(problem, settings.linearization, true)?;
+        let mut old = vec![D::Real::default(); starts.len()];
+        self.read_starts(problem, trajectory, chunks, &mut old)?;
+        let listed = self.upload_blocks(problem, trajectory, chunks)?;
+        let old = self.device.upload(Number::wrap(&old))?;
+        let new = self.device.upload(Number::wrap(starts))?;
+        let arguments = trajectory
+            .arguments(&trajectory.states, Some(settings.tolerance))
+            .buffer(&listed)
+            .word(chunks.len() as u64)
+            .buffer(&old)
+            .buffer(&new)
+            .word(settings.block as u64)
+            .number(settings.factor);
+        let grid = Grid::over(chunks.len(), THREADS, 1);
+        // SAFETY: the arguments of `replay`; chunks are within the trajectory.
+        unsafe { kernels.launch("replay", grid, &arguments, problem.params()) }
+    }
+
+    fn load(
+        &self,
+        problem: &Problem<'_, D>,
+        states: ArrayView3<'_, D::Real>,
+    ) -> Result<Self::Trajectory> {
+        let mut trajectory = Sweep::<D>::allocate(self, problem)?;
+        let states: Vec<_> = states.iter().copied().collect();
+        trajectory.states.write(0, Number::wrap(&states))?;
+        Ok(trajectory)
+    }
+
+    fn copy(&self, from: &Self::Trajectory, to: &mut Self::Trajectory, batch: usize) -> Result<()> {
+        let bytes = from.max_steps * from.n * size_of::<D::Real>();
+        to.states.copy(&from.states, batch * bytes, bytes)
+    }
+
+    fn pilot_steps(&self, done: usize) -> usize {
+        /// Steps that are worth a launch.
+        const FIRST: usize = 128;
+        done.max(FIRST)
+    }
+
+    fn roll_beside(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        blocks: &[Block],
+        starts: &[D::Real],
+        states: &mut [D::Real],
+    ) -> Result<()> {
+        let words: Vec<u64> = blocks
+            .iter()
+            .enumerate()
+            .flat_map(|(i, block)| {
+                block_words(block, trajectory.place(block), i * block.len, true)
+            })
+            .collect();
+        let listed = self.device.upload(&words)?;
+        let beside = self.device.allocate(size_of_val(states))?;
+        self.roll_blocks(problem, trajectory, &beside, &listed, blocks.len(), starts, None)?;
+        beside.read(0, Number::wrap_mut(states))
+    }
+
+    fn first_non_finite(
+        &self,
+        _: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+    ) -> Result<Vec<Option<usize>>> {
+        let CudaTrajectory { batch, max_steps, n, .. } = *trajectory;
+        if u32::try_from(max_steps).is_err() {
+            return Err(Error::setting("inputs", format!("at most {} steps on `Cuda`", u32::MAX), max_steps));
+        }
+        let mut first = vec![u32::MAX; batch];
+        let found = self.device.upload(&first)?;
+        let wide = size_of::<D::Real>() / 4;
+        let arguments = Arguments::default()
+            .buffer(&trajectory.states)
+            .word(max_steps as u64)
+            .word(batch as u64)
+            .word(trajectory.words() as u64)
+            .word(wide as u64)
+            .buffer(&found);
+        let grid = Grid::over(batch * max_steps * n, THREADS, 1);
+        // SAFETY: the arguments of `first_non_finite`.
+        unsafe { self.modules.states()?.launch("first_non_finite", grid, &arguments) }?;
+        found.read(0, &mut first)?;
+        Ok(first.into_iter().map(|t| (t < u32::MAX).then_some(t as usize)).collect())
+    }
+
+    fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {
+        let CudaTrajectory { batch, max_steps, n, .. } = trajectory;
+        let mut states = Array3::default((batch, max_steps, n));
+        if let Some(all) = states.as_slice_mut() {
+            trajectory.states.read(0, Number::wrap_mut(all))?;
+        }
+        Ok(states)
+    }
+}
