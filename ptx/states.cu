@@ -1,8 +1,6 @@
 // Moving states about, whatever their precision: words of 4 bytes.
 #include "device.cuh"
 
-static __device__ __forceinline__ u64 thread() { return (u64)blockIdx.x * blockDim.x + threadIdx.x; }
-
 // out[i] = states[places[i]], each of `words` words.
 extern "C" __global__ void __launch_bounds__(128)
 gather(const u32 *states, const u64 *places, u64 count, u64 words, u32 *out) {

@@ -14,7 +14,7 @@
 #define CLEAR_SIZES asm volatile("@clear_sizes;" ::: "memory")
 // size = max(size, |x|)
 #define GROW_SIZES asm volatile("@grow_sizes;" ::: "memory")
-// size = max(size · forgotten, |x|), without infinities
+// size = max(size * forgotten, |x|), without infinities
 #define FADE_SIZES asm volatile("@fade_sizes;" ::: "memory")
 #define STEP(u) asm volatile("@step %0;" ::"l"(u) : "memory")
 // Whether x agrees with the state stored at `at`, and the largest difference.
@@ -23,22 +23,22 @@
 // The same, but numbers that are not finite never agree, and make the difference NaN.
 #define CHECK(within, residual, at, atol, rtol) \
     asm volatile("@check %0 %1 %2 %3 %4;" : "=r"(within), "=d"(residual) : "l"(at), "d"(atol), "d"(rtol) : "memory")
-// Columns `group · G ..` of those that a map has, G in a thread; column `columns` is the offset.
+// Columns `group * G ..` of those that a map has, G in a thread; column `columns` is the offset.
 #define SEED_COLUMNS(group, columns) asm volatile("@seed_columns %0 %1;" ::"r"(group), "r"(columns) : "memory")
 // x and its columns one step on.
 #define LINEAR_STEP(u) asm volatile("@linear_step %0;" ::"l"(u) : "memory")
 #define SCALE_COLUMNS(factor) asm volatile("@scale_columns %0;" ::"d"(factor) : "memory")
-// offset += x − stored; x = stored
+// offset += x - stored; x = stored
 #define CROSS_BORDER(at, group, columns) \
     asm volatile("@cross_border %0 %1 %2;" ::"l"(at), "r"(group), "r"(columns) : "memory")
 #define STORE_COLUMNS(map, group, columns) \
     asm volatile("@store_columns %0 %1 %2;" ::"l"(map), "r"(group), "r"(columns) : "memory")
-// x + factor · offset where that is finite, else x, by the thread that has the offset.
+// x + factor * offset where that is finite, else x, by the thread that has the offset.
 #define STORE_END(at, group, columns, factor) \
     asm volatile("@store_end %0 %1 %2 %3;" ::"l"(at), "r"(group), "r"(columns), "d"(factor) : "memory")
-// v = state at `at` − x
+// v = state at `at` - x
 #define LOAD_CHANGE(at) asm volatile("@load_change %0;" ::"l"(at) : "memory")
-// moved = x + factor · v where that is finite, else x; v = moved − stored; x = stored; stores moved
+// moved = x + factor * v where that is finite, else x; v = moved - stored; x = stored; stores moved
 #define MOVE_BORDER(at, factor) asm volatile("@move_border %0 %1;" ::"l"(at), "d"(factor) : "memory")
 
 // Steps after which a block looks whether it has met its old trajectory.
@@ -67,8 +67,6 @@ struct Linearized {
     double residual;
     u32 within, unused;
 };
-
-static __device__ __forceinline__ u64 thread() { return (u64)blockIdx.x * blockDim.x + threadIdx.x; }
 
 // Rolls each block from its state in `starts` and stores its states; with `merge`, until it meets what is stored.
 extern "C" __global__ void __launch_bounds__(128)

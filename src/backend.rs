@@ -7,7 +7,7 @@
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
 use crate::graph::adjoint::Adjoint;
-use crate::graph::program::Program;
+use crate::graph::tangent::Tangent;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::{Linearization, Tolerance};
@@ -423,8 +423,19 @@ pub struct Pushed<R> {
     note = "pass a reference to a backend that can: `&Cpu::new()`"
 )]
 pub trait Differentiate<R: Real>: Backend {
+    /// A solved trajectory where the backend keeps it.
+    #[doc(hidden)]
+    type Track<'p>;
+
     /// Blocks that fill the backend's width once.
     fn lanes(&self) -> usize;
+
+    /// Takes a trajectory to where the backend keeps it.
+    ///
+    /// # Errors
+    /// Device failure.
+    #[doc(hidden)]
+    fn track<'p>(&self, path: Path<'p, R>) -> Result<Self::Track<'p>>;
 
     /// Runs each block backwards from the cotangent in `borders` `[blocks, n]` that the block after it gives to its last
     /// state, with `cotangents` `[B, T, n]` of the states (none after the first sweep, which replaces what `pulled`
@@ -436,7 +447,7 @@ pub trait Differentiate<R: Real>: Backend {
     #[doc(hidden)]
     fn pull(
         &self,
-        path: &Path<'_, R>,
+        track: &Self::Track<'_>,
         adjoint: &Adjoint,
         cotangents: Option<&[R]>,
         blocks: &[Block],
@@ -454,8 +465,8 @@ pub trait Differentiate<R: Real>: Backend {
     #[doc(hidden)]
     fn push(
         &self,
-        path: &Path<'_, R>,
-        program: &Program,
+        track: &Self::Track<'_>,
+        tangent: &Tangent,
         tangents: Option<(&[R], &[&[R]])>,
         blocks: &[Block],
         borders: &mut [R],

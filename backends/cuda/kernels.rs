@@ -1,9 +1,12 @@
 //! The modules that a device has compiled.
 
 use super::driver::{Arguments, Device, Grid, Number, Program};
-use super::emit::{Columns, Precision, Step, splice};
+use super::emit::{Columns, PARAMS, Precision, Pull, Push, Step, TANGENTS, splice};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::graph::adjoint::Adjoint;
+use crate::graph::tangent::Tangent;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::Linearization;
@@ -12,9 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// `ptx/sweeps.cu`.
 const SWEEPS: &str = include_str!("../../ptx/built/sweeps.ptx");
+/// `ptx/derivatives.cu`.
+const DERIVATIVES: &str = include_str!("../../ptx/built/derivatives.ptx");
+/// `ptx/products.cu`.
+const PRODUCTS: &str = include_str!("../../ptx/built/products.ptx");
 /// `ptx/states.cu`.
 const STATES: &str = include_str!("../../ptx/built/states.ptx");
 
+/// Threads of a block: as `__launch_bounds__` of the kernels says.
+pub(super) const THREADS: usize = 128;
 /// Components of the largest state that is held in a thread's registers.
 const LARGEST_STATE: usize = 128;
 /// Numbers of a thread that do not crowd its registers.
@@ -72,6 +81,26 @@ impl Modules {
     /// What moves states about.
     pub(super) fn states(&self) -> Result<Arc<Module>> {
         self.module(STATES.to_owned())
+    }
+
+    /// What sums products of factors.
+    pub(super) fn products(&self) -> Result<Arc<Module>> {
+        self.module(PRODUCTS.to_owned())
+    }
+
+    /// The kernel that runs backwards.
+    pub(super) fn pulling<R: Real>(&self, adjoint: &Adjoint) -> Result<Kernels> {
+        let step = Pull { precision: precision::<R>(), graph: adjoint.graph.clone() };
+        let module = self.module(splice(&only(DERIVATIVES, &["pull"]), &step)?)?;
+        Ok(Kernels { module, together: 0, columns: 0 })
+    }
+
+    /// The kernel that runs forwards: with tangents of `all`, or of the state alone.
+    pub(super) fn pushing<R: Real>(&self, tangent: &Tangent, all: bool) -> Result<Kernels> {
+        let graph = if all { &tangent.graph } else { &tangent.graph_in_state };
+        let step = Push { precision: precision::<R>(), graph: graph.clone(), all };
+        let module = self.module(splice(&only(DERIVATIVES, &["push"]), &step)?)?;
+        Ok(Kernels { module, together: 0, columns: 0 })
     }
 
     /// The kernels that roll the steps of `problem`.
@@ -137,7 +166,7 @@ pub(super) fn linearizing<D: Recurrence>(
 }
 
 /// The graph of the steps of `problem`, if they can run in a thread.
-fn checked_graph<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p crate::graph::Graph> {
+fn checked_graph<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p Graph> {
     if problem.dynamics().unknown_dim() > 0 {
         return Err(Error::setting(
             "backend",
@@ -181,7 +210,7 @@ impl Module {
 }
 
 impl Kernels {
-    /// Launches a kernel with θ = `params`.
+    /// Launches a kernel with θ = `params`, and with a tangent of θ where the kernel has one.
     ///
     /// # Safety
     /// As for [`Program::launch`].
@@ -191,13 +220,17 @@ impl Kernels {
         grid: Grid,
         arguments: &Arguments,
         params: &[R],
+        tangents: Option<&[R]>,
     ) -> Result<()> {
         // Held until the launch is in the stream, so that no other call's θ comes between.
         let mut known = self.module.params.lock().unwrap_or_else(PoisonError::into_inner);
         let bits: Vec<u64> = params.iter().map(|p| p.to_f64().to_bits()).collect();
         if known.as_ref() != Some(&bits) {
-            self.module.program.set(super::emit::PARAMS, Number::wrap(params))?;
+            self.module.program.set(PARAMS, Number::wrap(params))?;
             *known = Some(bits);
+        }
+        if let Some(tangents) = tangents {
+            self.module.program.set(TANGENTS, Number::wrap(tangents))?;
         }
         // SAFETY: the caller's promise.
         unsafe { self.module.program.launch(kernel, grid, arguments) }

@@ -2,7 +2,7 @@
 
 use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
-use super::kernels::Kernels;
+use super::kernels::{Kernels, THREADS};
 use crate::backend::{Block, Cost, LinearizeSettings, Linearized, Rolled, Sweep};
 use crate::dynamics::recurrence::Counted;
 use crate::dynamics::{Recurrence, Structure};
@@ -14,9 +14,6 @@ use crate::solver::{Linearization, Tolerance};
 use ndarray::{Array3, ArrayView3};
 use std::marker::PhantomData;
 use std::sync::Arc;
-
-/// Threads of a block: as `__launch_bounds__` of the kernels says.
-const THREADS: usize = 128;
 
 /// States `[B, T, n]` on the device, with the inputs `[B, T, m]` that they are driven by.
 #[derive(Debug)]
@@ -57,7 +54,7 @@ impl<R: Real> CudaTrajectory<R> {
 }
 
 /// Blocks as the kernels want them: where their inputs and states begin, their length, whether a sequence ends with them.
-fn block_words(block: &Block, input: usize, state: usize, last: bool) -> [u64; 3] {
+pub(super) fn block_words(block: &Block, input: usize, state: usize, last: bool) -> [u64; 3] {
     [input as u64, state as u64, block.len as u64 | u64::from(last) << 32]
 }
 
@@ -130,7 +127,7 @@ impl Cuda {
             .word(u64::from(merge.is_some()));
         let grid = Grid::over(count, THREADS, 1);
         // SAFETY: the arguments of `roll`; the blocks are within the inputs and the states.
-        unsafe { kernels.launch("roll", grid, &arguments, problem.params()) }?;
+        unsafe { kernels.launch("roll", grid, &arguments, problem.params(), None) }?;
         let mut words = vec![0u64; 2 * count];
         rolled.read(0, &mut words)?;
         let result = |words: &[u64]| Rolled {
@@ -257,7 +254,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let kernels = self.modules.rolling(problem)?;
         let grid = Grid::over(blocks.len(), THREADS, 1);
         // SAFETY: the arguments of `sizes`; no block has more steps before it than its sequence.
-        unsafe { kernels.launch("sizes", grid, &arguments, problem.params()) }?;
+        unsafe { kernels.launch("sizes", grid, &arguments, problem.params(), None) }?;
         out.read(0, Number::wrap_mut(sizes))
     }
 
@@ -349,7 +346,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let grid = Grid::over(count, THREADS, rows);
         // SAFETY: the arguments of `linearize`; chunks are within the trajectory, and there is room for
         // each one's end and map.
-        unsafe { kernels.launch("linearize", grid, &arguments, problem.params()) }?;
+        unsafe { kernels.launch("linearize", grid, &arguments, problem.params(), None) }?;
         to.read(0, Number::wrap_mut(ends))?;
         map.read(0, Number::wrap_mut(maps))?;
         let mut words = vec![0u64; 2 * count];
@@ -385,7 +382,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .number(settings.factor);
         let grid = Grid::over(chunks.len(), THREADS, 1);
         // SAFETY: the arguments of `replay`; chunks are within the trajectory.
-        unsafe { kernels.launch("replay", grid, &arguments, problem.params()) }
+        unsafe { kernels.launch("replay", grid, &arguments, problem.params(), None) }
     }
 
     fn load(

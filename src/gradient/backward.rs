@@ -29,9 +29,10 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     };
     let blocks = trajectory.blocks(backend.lanes(), backend.groups());
     if !blocks.is_empty() && n > 0 {
+        let track = backend.track(path.clone())?;
         let mut borders = vec![R::default(); blocks.len() * n];
         let swept =
-            backend.pull(path, adjoint, Some(&given), &blocks, &mut borders, Some(&mut pulled))?;
+            backend.pull(&track, adjoint, Some(&given), &blocks, &mut borders, Some(&mut pulled))?;
         // A cotangent that is not finite shows in what it makes.
         if !pulled.sizes.iter().all(|size| size.is_finite()) {
             check_finite(trajectory, &given)?;
@@ -41,7 +42,7 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
         let handed = std::mem::take(&mut borders);
         let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
             let pulled = record.then_some(&mut pulled);
-            backend.pull(path, adjoint, None, chosen, borders, pulled).map(drop)
+            backend.pull(&track, adjoint, None, chosen, borders, pulled).map(drop)
         };
         let left = close(&blocks, batch, n, Direction::Backwards, &handed, sweep)?;
         initial.iter_mut().zip(left).for_each(|(initial, left)| *initial = left);

@@ -4,14 +4,14 @@ use super::borders::{Direction, close};
 use super::{Tangents, Trajectory, contiguous, floor};
 use crate::backend::{Block, Differentiate, Pushed, Swept};
 use crate::error::{Error, Result};
-use crate::graph::program::Program;
+use crate::graph::tangent::Tangent;
 use crate::problem::check_shape;
 use crate::scalar::Real;
 use ndarray::Array3;
 
 pub(super) fn jvp<R: Real, B: Differentiate<R>>(
     trajectory: &Trajectory<'_, R>,
-    program: &Program,
+    tangent: &Tangent,
     tangents: &Tangents<R>,
     backend: &B,
 ) -> Result<Array3<R>> {
@@ -44,13 +44,14 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
                 _ => borders.extend(std::iter::repeat_n(R::default(), n)),
             }
         }
+        let track = backend.track(path.clone())?;
         let given = Some((&of_params[..], &of_inputs[..]));
-        let swept = backend.push(path, program, given, &blocks, &mut borders, Some(&mut pushed))?;
+        let swept = backend.push(&track, tangent, given, &blocks, &mut borders, Some(&mut pushed))?;
         trajectory.check(&swept)?;
         pushed.floor = floor(&pushed.sizes);
         let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
             let pushed = record.then_some(&mut pushed);
-            backend.push(path, program, None, chosen, borders, pushed).map(drop)
+            backend.push(&track, tangent, None, chosen, borders, pushed).map(drop)
         };
         close(&blocks, batch, n, Direction::Forwards, &borders, sweep)?;
     }

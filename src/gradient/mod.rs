@@ -22,7 +22,7 @@ use crate::dynamics::Recurrence;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::adjoint::Adjoint;
-use crate::graph::program::Program;
+use crate::graph::tangent::Tangent;
 use crate::problem::{Problem, check_shape};
 use crate::scalar::Real;
 use crate::solution::Solution;
@@ -266,7 +266,7 @@ fn given_inputs<'p, D: Recurrence>(
 pub(crate) struct Derivatives {
     graph: Graph,
     adjoint: OnceLock<Adjoint>,
-    tangent: OnceLock<Program>,
+    tangent: OnceLock<Tangent>,
 }
 
 impl Derivatives {
@@ -287,9 +287,8 @@ impl Derivatives {
         self.adjoint.get_or_init(|| Adjoint::new(&self.graph))
     }
 
-    fn tangent(&self) -> &Program {
-        let (n, m) = (self.graph.leaves().state, self.graph.leaves().input);
-        self.tangent.get_or_init(|| Program::new(&self.graph.forward(), n + m))
+    fn tangent(&self) -> &Tangent {
+        self.tangent.get_or_init(|| Tangent::new(&self.graph))
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Adjoint {
     pub(crate) program: Program,
     /// As `program`; then the step's value `[n]`.
     pub(crate) checking: Program,
+    /// As `checking`.
+    pub(crate) graph: Graph,
     pub(crate) lefts: usize,
     pub(crate) rights: usize,
     /// All products.
@@ -73,13 +75,12 @@ impl Adjoint {
         }
         let [lefts, rights] = places.map(|places| places.nodes);
         let outputs = [of_state_and_input, &lefts, &rights].concat();
-        let with = |outputs: Vec<Id>| {
-            let graph = Graph { outputs, ..reverse.clone() };
-            Program::new(&graph.pruned(), n)
-        };
+        let with = |outputs: Vec<Id>| Graph { outputs, ..reverse.clone() }.pruned();
+        let graph = with([&outputs, values].concat());
         Self {
-            program: with(outputs.clone()),
-            checking: with([&outputs, values].concat()),
+            program: Program::new(&with(outputs), n),
+            checking: Program::new(&graph, n),
+            graph,
             lefts: lefts.len(),
             rights: rights.len(),
             tiles: tiles(products),

@@ -28,6 +28,8 @@ mod implicit;
 pub mod program;
 mod schedule;
 mod structure;
+#[doc(hidden)]
+pub mod tangent;
 mod trace;
 
 #[cfg(test)]

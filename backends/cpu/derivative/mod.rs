@@ -12,7 +12,7 @@ use super::{Cpu, tile};
 use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, Swept};
 use crate::error::Result;
 use crate::graph::adjoint::Adjoint;
-use crate::graph::program::Program;
+use crate::graph::tangent::Tangent;
 use crate::scalar::dispatch::dispatch;
 use crate::scalar::{InstructionSet, Isa, Lanes, Real, Scalar};
 use pull::{Pull, PullLane};
@@ -135,8 +135,14 @@ fn pieces<'g, R>(
 }
 
 impl<R: Real> Differentiate<R> for Cpu {
+    type Track<'p> = Path<'p, R>;
+
     fn lanes(&self) -> usize {
         2 * self.vector_width::<R>()
+    }
+
+    fn track<'p>(&self, path: Path<'p, R>) -> Result<Path<'p, R>> {
+        Ok(path)
     }
 
     fn pull(
@@ -201,7 +207,7 @@ impl<R: Real> Differentiate<R> for Cpu {
     fn push(
         &self,
         path: &Path<'_, R>,
-        program: &Program,
+        tangent: &Tangent,
         tangents: Option<(&[R], &[&[R]])>,
         blocks: &[Block],
         borders: &mut [R],
@@ -211,6 +217,7 @@ impl<R: Real> Differentiate<R> for Cpu {
         let first = tangents.is_some();
         let zeros = vec![R::default(); path.params.len()];
         let (of_params, of_inputs) = tangents.unwrap_or((&zeros, &[]));
+        let program = &tangent.program;
         let table = program.table(path.params, of_params);
         let mut swept = vec![Swept::default(); blocks.len()];
         let tiles = path.max_steps.div_ceil(STEPS);

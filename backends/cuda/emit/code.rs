@@ -3,7 +3,7 @@
 //! Every node has a register of its own; the driver's compiler assigns the machine's. Products and sums are
 //! rounded one by one as the graph says, and fused only where it has a [`Op::MulAdd`].
 
-use super::PARAMS;
+use super::{PARAMS, TANGENTS};
 use super::functions::{call, named};
 use crate::graph::{Binary, Graph, Id, Op, Unary};
 use std::fmt::Write;
@@ -58,12 +58,21 @@ impl Precision {
 pub(super) struct Leaves<'t> {
     /// Registers `{state}{i}` hold the state.
     pub(super) state: &'t str,
-    /// Registers `{seeds}{column · n + i}` hold the seeds of each column.
-    pub(super) seeds: &'t str,
+    pub(super) seeds: Seeds<'t>,
     /// A register with the address of the inputs.
     pub(super) inputs: &'t str,
     /// Whether θ is in constant memory.
     pub(super) constant: bool,
+}
+
+/// Where seeds are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Seeds<'t> {
+    /// Registers `{name}{column · n + i}`: those of the outputs or of the state.
+    Columns(&'t str),
+    /// Those of the state in registers `{state}{i}`, those of the inputs where the register `inputs` points to, those
+    /// of θ in the variable [`TANGENTS`].
+    All { state: &'t str, inputs: &'t str },
 }
 
 /// The text of a graph, and the operands that hold its outputs: those that depend on seeds once for each column.
@@ -91,7 +100,19 @@ pub(super) fn code(graph: &Graph, precision: Precision, columns: usize, leaves: 
             };
             match *op {
                 Op::State(i) => format!("{}{i}", leaves.state),
-                Op::Seed(i) => format!("{}{}", leaves.seeds, column * n + i as usize),
+                Op::Seed(i) => match leaves.seeds {
+                    Seeds::Columns(name) => format!("{name}{}", column * n + i as usize),
+                    Seeds::All { state, inputs } => {
+                        let (i, m) = (i as usize, graph.leaves().input);
+                        if i < n {
+                            format!("{state}{i}")
+                        } else if i < n + m {
+                            writer.load("global.nc", inputs, (i - n) as u32)
+                        } else {
+                            writer.load("global.nc", TANGENTS, (i - n - m) as u32)
+                        }
+                    }
+                },
                 Op::Constant(x) => precision.literal(x),
                 Op::Input(i) => writer.load("global.nc", leaves.inputs, i),
                 // Loaded where it is used: of constant memory it is an operand like another.

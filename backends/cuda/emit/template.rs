@@ -1,12 +1,55 @@
 //! Putting a recurrence's instructions into the templates.
 
-use super::PARAMS;
-use super::markers::Step;
+use super::code::Precision;
+use super::text::Text;
+use super::{PARAMS, TANGENTS};
 use crate::backends::cuda::fault::Fault;
 use crate::error::Result;
 
+/// Bytes of constant memory that θ may take.
+const CONSTANT: usize = 60 << 10;
+
+/// What the markers of a template stand for.
+pub(in crate::backends::cuda) trait Markers {
+    fn precision(&self) -> Precision;
+
+    /// Entries of θ.
+    fn params(&self) -> usize;
+
+    /// The instructions for a marker of `kernel`; none where it is not known.
+    fn text(&self, kernel: &str, marker: &str, operands: &[&str]) -> Option<String>;
+
+    /// Whether θ fits into constant memory.
+    fn constant(&self) -> bool {
+        self.params() * self.precision().bytes() <= CONSTANT
+    }
+
+    /// Whether there is a tangent of θ too.
+    fn with_tangents(&self) -> bool {
+        false
+    }
+}
+
+/// The markers that all templates have, for a state of `n` components; false for others.
+pub(super) fn state_marker(text: &mut Text, n: usize, marker: &str, operands: &[&str]) -> bool {
+    let (register, load) = match marker {
+        "load_state" => ("%x", true),
+        "store_state" => ("%x", false),
+        "load_column" => ("%v", true),
+        "store_column" => ("%v", false),
+        _ => return false,
+    };
+    let [at] = operands else { return false };
+    text.address(at);
+    for i in 0..n {
+        let register = format!("{register}{i}");
+        if load { text.load(&register, i) } else { text.store(&register, i) }
+    }
+    true
+}
+
 /// The text of a module: `template` with the instructions of `step` in the place of its markers.
-pub(in crate::backends::cuda) fn splice(template: &str, step: &Step) -> Result<String> {
+pub(in crate::backends::cuda) fn splice(template: &str, step: &impl Markers) -> Result<String> {
     let mut text = String::with_capacity(2 * template.len());
     let mut kernel = "";
     for line in template.lines() {
@@ -36,9 +79,13 @@ pub(in crate::backends::cuda) fn splice(template: &str, step: &Step) -> Result<S
     Ok(text)
 }
 
-/// The variable that holds θ.
-fn params(step: &Step) -> String {
+/// The variables that hold θ and its tangent.
+fn params(step: &impl Markers) -> String {
     let bytes = (step.params() * step.precision().bytes()).max(8);
     let space = if step.constant() { "const" } else { "global" };
-    format!(".visible .{space} .align 8 .b8 {PARAMS}[{bytes}];\n")
+    let mut text = format!(".visible .{space} .align 8 .b8 {PARAMS}[{bytes}];\n");
+    if step.with_tangents() {
+        text.push_str(&format!(".visible .global .align 8 .b8 {TANGENTS}[{bytes}];\n"));
+    }
+    text
 }

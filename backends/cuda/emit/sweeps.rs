@@ -1,16 +1,15 @@
-//! The instructions for each marker of a template.
+//! The instructions for the markers of `ptx/sweeps.cu`.
 //!
 //! A kernel holds in registers `%x0..` the state, `%size0..` the components' sizes, and `%v0..` columns of
 //! a derivative, one after the other.
 
-use super::code::{Leaves, Precision, code};
+use super::code::{Leaves, Precision, Seeds, code};
+use super::template::{Markers, state_marker};
+use super::text::Text;
 use crate::dynamics::Structure;
 use crate::graph::Graph;
 use crate::solver::Tolerance;
 use std::fmt::Write;
-
-/// Bytes of constant memory that θ may take.
-const CONSTANT: usize = 60 << 10;
 
 /// How columns of a derivative go a step on.
 #[derive(Clone, Debug)]
@@ -45,20 +44,6 @@ impl Step {
         Self { precision, value, columns, together, structure }
     }
 
-    pub(super) fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Entries of θ.
-    pub(super) fn params(&self) -> usize {
-        self.value.leaves().params
-    }
-
-    /// Whether θ fits into constant memory.
-    pub(super) fn constant(&self) -> bool {
-        self.params() * self.precision.bytes() <= CONSTANT
-    }
-
     fn n(&self) -> usize {
         self.value.leaves().state
     }
@@ -84,72 +69,6 @@ impl Step {
         rows
     }
 
-    /// The instructions for a marker of `kernel`; none where it is not known.
-    pub(super) fn text(&self, kernel: &str, marker: &str, operands: &[&str]) -> Option<String> {
-        let columns = self.columns_in(kernel);
-        let mut text = Text::new(self.precision);
-        match (marker, operands) {
-            ("registers", []) => return Some(self.registers(columns)),
-            ("load_state", [at]) => {
-                text.address(at);
-                self.each(|i| text.load(&format!("%x{i}"), i));
-            }
-            ("store_state", [at]) => {
-                text.address(at);
-                self.each(|i| text.store(&format!("%x{i}"), i));
-            }
-            ("store_sizes", [at]) => {
-                text.address(at);
-                self.each(|i| text.store(&format!("%size{i}"), i));
-            }
-            ("clear_sizes", []) => self.each(|i| text.line(format!("mov.$ %size{i}, 0$0;"))),
-            ("grow_sizes", []) => {
-                text.numbers(1);
-                self.each(|i| {
-                    text.line(format!("abs.$ %n0, %x{i};"));
-                    text.line(format!("max.$ %size{i}, %size{i}, %n0;"));
-                });
-            }
-            ("fade_sizes", []) => self.fade_sizes(&mut text),
-            ("step", [at]) => self.step(&mut text, at),
-            ("linear_step", [at]) => self.linear_step(&mut text, at, columns),
-            ("meet", [within, residual, at, atol, rtol]) => {
-                self.compare(&mut text, true, within, residual, [at, atol, rtol]);
-            }
-            ("check", [within, residual, at, atol, rtol]) => {
-                self.compare(&mut text, false, within, residual, [at, atol, rtol]);
-            }
-            ("seed_columns", [group, count]) => self.seed(&mut text, columns, group, count),
-            ("scale_columns", [factor]) => {
-                text.numbers(1);
-                text.rounded("%n0", factor);
-                for v in 0..columns * self.n() {
-                    text.line(format!("mul.rn.$ %v{v}, %v{v}, %n0;"));
-                }
-            }
-            ("cross_border", [at, group, count]) => {
-                self.cross_border(&mut text, columns, at, group, count);
-            }
-            ("store_columns", [map, group, count]) => {
-                self.store_columns(&mut text, columns, map, group, count);
-            }
-            ("store_end", [at, group, count, factor]) => {
-                self.store_end(&mut text, columns, [at, group, count, factor]);
-            }
-            ("load_change", [at]) => {
-                text.address(at);
-                text.numbers(1);
-                self.each(|i| {
-                    text.load("%n0", i);
-                    text.line(format!("sub.rn.$ %v{i}, %n0, %x{i};"));
-                });
-            }
-            ("move_border", [at, factor]) => self.move_border(&mut text, at, factor),
-            _ => return None,
-        }
-        Some(text.finish())
-    }
-
     fn each(&self, work: impl FnMut(usize)) {
         (0..self.n()).for_each(work);
     }
@@ -164,7 +83,7 @@ impl Step {
     }
 
     fn leaves<'t>(&self, inputs: &'t str) -> Leaves<'t> {
-        Leaves { state: "%x", seeds: "%v", inputs, constant: self.constant() }
+        Leaves { state: "%x", seeds: Seeds::Columns("%v"), inputs, constant: self.constant() }
     }
 
     fn step(&self, text: &mut Text, inputs: &str) {
@@ -375,81 +294,72 @@ impl Step {
     }
 }
 
-/// The text of one marker, in a scope of its own. In a line `$` stands for the type, `#` for the type of its bits, and
-/// `0$0` for zero.
-struct Text {
-    precision: Precision,
-    zero: String,
-    body: String,
-}
-
-impl Text {
-    fn new(precision: Precision) -> Self {
-        Self { precision, zero: precision.literal(0.0), body: "{\n".to_owned() }
+impl Markers for Step {
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
-    fn finish(self) -> String {
-        self.body + "}\n"
+    fn params(&self) -> usize {
+        self.value.leaves().params
     }
 
-    fn line(&mut self, line: impl AsRef<str>) {
-        let line = line.as_ref().replace("0$0", &self.zero).replace('#', self.precision.bits());
-        self.raw(&line.replace('$', self.precision.name()));
-        self.raw("\n");
-    }
-
-    fn raw(&mut self, text: &str) {
-        self.body.push_str(text);
-    }
-
-    /// Declares `%at`, the address in global memory.
-    fn address(&mut self, generic: &str) {
-        self.line(".reg .u64 %at;");
-        self.line(format!("cvta.to.global.u64 %at, {generic};"));
-    }
-
-    fn numbers(&mut self, count: usize) {
-        self.line(format!(".reg .$ %n<{count}>;"));
-    }
-
-    fn predicates(&mut self, count: usize) {
-        self.line(format!(".reg .pred %q<{count}>;"));
-    }
-
-    fn load(&mut self, register: &str, index: usize) {
-        let offset = index * self.precision.bytes();
-        self.line(format!("ld.global.$ {register}, [%at+{offset}];"));
-    }
-
-    fn store(&mut self, register: &str, index: usize) {
-        let offset = index * self.precision.bytes();
-        self.line(format!("st.global.$ [%at+{offset}], {register};"));
-    }
-
-    /// A double in the precision at hand.
-    fn rounded(&mut self, to: &str, from: &str) {
-        match self.precision {
-            Precision::Single => self.line(format!("cvt.rn.f32.f64 {to}, {from};")),
-            Precision::Double => self.line(format!("mov.f64 {to}, {from};")),
+    fn text(&self, kernel: &str, marker: &str, operands: &[&str]) -> Option<String> {
+        let columns = self.columns_in(kernel);
+        let mut text = Text::new(self.precision);
+        if state_marker(&mut text, self.n(), marker, operands) {
+            return Some(text.finish());
         }
-    }
-
-    /// A number in double precision.
-    fn widened(&mut self, to: &str, from: &str) {
-        match self.precision {
-            Precision::Single => self.line(format!("cvt.f64.f32 {to}, {from};")),
-            Precision::Double => self.line(format!("mov.f64 {to}, {from};")),
+        match (marker, operands) {
+            ("registers", []) => return Some(self.registers(columns)),
+            ("store_sizes", [at]) => {
+                text.address(at);
+                self.each(|i| text.store(&format!("%size{i}"), i));
+            }
+            ("clear_sizes", []) => self.each(|i| text.line(format!("mov.$ %size{i}, 0$0;"))),
+            ("grow_sizes", []) => {
+                text.numbers(1);
+                self.each(|i| {
+                    text.line(format!("abs.$ %n0, %x{i};"));
+                    text.line(format!("max.$ %size{i}, %size{i}, %n0;"));
+                });
+            }
+            ("fade_sizes", []) => self.fade_sizes(&mut text),
+            ("step", [at]) => self.step(&mut text, at),
+            ("linear_step", [at]) => self.linear_step(&mut text, at, columns),
+            ("meet", [within, residual, at, atol, rtol]) => {
+                self.compare(&mut text, true, within, residual, [at, atol, rtol]);
+            }
+            ("check", [within, residual, at, atol, rtol]) => {
+                self.compare(&mut text, false, within, residual, [at, atol, rtol]);
+            }
+            ("seed_columns", [group, count]) => self.seed(&mut text, columns, group, count),
+            ("scale_columns", [factor]) => {
+                text.numbers(1);
+                text.rounded("%n0", factor);
+                for v in 0..columns * self.n() {
+                    text.line(format!("mul.rn.$ %v{v}, %v{v}, %n0;"));
+                }
+            }
+            ("cross_border", [at, group, count]) => {
+                self.cross_border(&mut text, columns, at, group, count);
+            }
+            ("store_columns", [map, group, count]) => {
+                self.store_columns(&mut text, columns, map, group, count);
+            }
+            ("store_end", [at, group, count, factor]) => {
+                self.store_end(&mut text, columns, [at, group, count, factor]);
+            }
+            ("load_change", [at]) => {
+                text.address(at);
+                text.numbers(1);
+                self.each(|i| {
+                    text.load("%n0", i);
+                    text.line(format!("sub.rn.$ %v{i}, %n0, %x{i};"));
+                });
+            }
+            ("move_border", [at, factor]) => self.move_border(&mut text, at, factor),
+            _ => return None,
         }
-    }
-
-    /// All at once: a target may be another's source.
-    fn assign(&mut self, targets: &[String], sources: &[&str]) {
-        self.line(format!(".reg .$ %y<{}>;", targets.len().max(1)));
-        for (k, source) in sources.iter().enumerate() {
-            self.line(format!("mov.$ %y{k}, {source};"));
-        }
-        for (k, target) in targets.iter().enumerate() {
-            self.line(format!("mov.$ {target}, %y{k};"));
-        }
+        Some(text.finish())
     }
 }

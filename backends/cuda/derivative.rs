@@ -1,0 +1,379 @@
+//! Sweeps of linear recurrences along a trajectory: cotangents backwards, tangents forwards.
+//!
+//! What a sweep adds to is on the host; the device makes the contributions of the blocks that run.
+
+use super::driver::{Arguments, Buffer, Grid, Number};
+use super::kernels::{Kernels, THREADS};
+use super::sweep::block_words;
+use super::Cuda;
+use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, Swept};
+use crate::error::Result;
+use crate::graph::adjoint::Adjoint;
+use crate::graph::tangent::Tangent;
+use crate::scalar::Real;
+use std::ops::Range;
+
+/// A difference this much smaller than what it is added to changes nothing, in units of the precision.
+const NEGLIGIBLE: f64 = 0.125;
+/// Bytes of factors that are kept at a time.
+const FACTORS: usize = 256 << 20;
+
+/// A solved trajectory with its copy on the device.
+#[derive(Debug)]
+pub struct CudaTrack<'p, R> {
+    path: Path<'p, R>,
+    states: Buffer,
+    inputs: Buffer,
+}
+
+impl<R: Real> CudaTrack<'_, R> {
+    /// The first argument of the kernels.
+    fn arguments(&self, floor: R) -> Arguments {
+        let bytes = |count: usize| (count * size_of::<R>()) as u64;
+        Arguments::default().structure(&[
+            self.states.address(),
+            self.inputs.address(),
+            bytes(self.path.n),
+            bytes(self.path.m),
+            floor.to_f64().to_bits(),
+            (NEGLIGIBLE * R::EPSILON.to_f64()).to_bits(),
+        ])
+    }
+
+    /// The state before a block.
+    fn start(&self, block: &Block) -> &[R] {
+        let n = self.path.n;
+        match block.start {
+            0 => &self.path.initial[block.batch * n..][..n],
+            _ => &self.path.states[(self.path.place(block) - 1) * n..][..n],
+        }
+    }
+
+    /// The tiles of a block among those of all sequences.
+    fn tiles(&self, block: &Block) -> Range<usize> {
+        let first = block.batch * self.path.max_steps.div_ceil(Swept::TILE) + block.start / Swept::TILE;
+        first..first + block.len.div_ceil(Swept::TILE)
+    }
+}
+
+/// Blocks as the kernels want them, and what is to be read when they have run.
+struct Batch<'b, R> {
+    blocks: &'b [Block],
+    listed: Buffer,
+    starts: Buffer,
+    borders: Buffer,
+    /// Contributions of each step, `rows` for each block.
+    out: Buffer,
+    rows: usize,
+    /// Sizes, `tiles` for each block.
+    sizes: Buffer,
+    tiles: usize,
+    swept: Buffer,
+    /// Numbers in a row of `out`.
+    width: usize,
+    first: bool,
+    record: bool,
+    precision: std::marker::PhantomData<R>,
+}
+
+impl<'b, R: Real> Batch<'b, R> {
+    /// Puts what blocks need on the device; rows of contributions have `width` numbers.
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        cuda: &Cuda,
+        track: &CudaTrack<'_, R>,
+        blocks: &'b [Block],
+        borders: &[R],
+        sizes: Option<&[R]>,
+        width: usize,
+        first: bool,
+    ) -> Result<Self> {
+        let device = &cuda.device;
+        let record = sizes.is_some();
+        let rows = blocks.iter().map(|block| block.len).max().unwrap_or(0);
+        let tiles = rows.div_ceil(Swept::TILE);
+        let words: Vec<u64> = blocks
+            .iter()
+            .flat_map(|block| {
+                let place = track.path.place(block);
+                block_words(block, place, place, false)
+            })
+            .collect();
+        let starts: Vec<R> = blocks.iter().flat_map(|block| track.start(block)).copied().collect();
+        let mut known = vec![0.0; if record { blocks.len() * tiles } else { 0 }];
+        for (known, block) in known.chunks_mut(tiles.max(1)).zip(blocks) {
+            let stored = &sizes.unwrap_or_default()[track.tiles(block)];
+            for (known, stored) in known.iter_mut().zip(stored) {
+                *known = stored.to_f64();
+            }
+        }
+        let bytes = if record { blocks.len() * rows * width * size_of::<R>() } else { 0 };
+        let mut out = device.allocate(bytes)?;
+        if !first {
+            // A block may stop early.
+            out.clear(0, bytes)?;
+        }
+        Ok(Self {
+            blocks,
+            listed: device.upload(&words)?,
+            starts: device.upload(Number::wrap(&starts))?,
+            borders: device.upload(Number::wrap(borders))?,
+            out,
+            rows,
+            sizes: device.upload(&known)?,
+            tiles,
+            swept: device.allocate(blocks.len() * 16)?,
+            width,
+            first,
+            record,
+            precision: std::marker::PhantomData,
+        })
+    }
+
+    /// The arguments that both kernels have.
+    fn arguments(&self, arguments: Arguments, given: Option<&Buffer>) -> Arguments {
+        arguments
+            .buffer(&self.listed)
+            .word(self.blocks.len() as u64)
+            .buffer(&self.starts)
+            .buffer(&self.borders)
+            .word(given.map_or(0, Buffer::address))
+            .buffer(&self.out)
+            .word(self.rows as u64)
+            .buffer(&self.sizes)
+            .word(self.tiles as u64)
+            .buffer(&self.swept)
+            .word(u64::from(self.first))
+            .word(u64::from(self.record))
+    }
+
+    fn grid(&self) -> Grid {
+        Grid::over(self.blocks.len(), THREADS, 1)
+    }
+
+    /// Reads what the blocks handed over and came to, and adds their contributions to `all` `[B, T, width]`.
+    fn read(
+        &self,
+        track: &CudaTrack<'_, R>,
+        borders: &mut [R],
+        sums: Option<(&mut [R], &mut [R])>,
+    ) -> Result<Vec<Swept>> {
+        self.borders.read(0, Number::wrap_mut(borders))?;
+        if let Some((all, sizes)) = sums {
+            let mut known = vec![0.0f64; self.blocks.len() * self.tiles];
+            self.sizes.read(0, &mut known)?;
+            for (known, block) in known.chunks(self.tiles.max(1)).zip(self.blocks) {
+                for (stored, &known) in sizes[track.tiles(block)].iter_mut().zip(known) {
+                    *stored = R::from_f64(known);
+                }
+            }
+            let row = self.rows * self.width;
+            let mut out = vec![R::default(); self.blocks.len() * row];
+            self.out.read(0, Number::wrap_mut(&mut out))?;
+            for (out, block) in out.chunks(row.max(1)).zip(self.blocks) {
+                let from = track.path.place(block) * self.width;
+                let target = &mut all[from..from + block.len * self.width];
+                if self.first {
+                    target.copy_from_slice(&out[..target.len()]);
+                } else {
+                    target.iter_mut().zip(out).for_each(|(sum, &part)| *sum += part);
+                }
+            }
+        }
+        let mut words = vec![0u64; 2 * self.blocks.len()];
+        self.swept.read(0, &mut words)?;
+        let result = |words: &[u64]| Swept {
+            difference: f64::from_bits(words[0]),
+            magnitude: f64::from_bits(words[1]),
+        };
+        Ok(words.chunks_exact(2).map(result).collect())
+    }
+}
+
+/// The products of factors that are contributions to the cotangents of θ: left, right, entry.
+fn products(adjoint: &Adjoint) -> Vec<(u32, u32, usize)> {
+    let right = |right: usize| match right {
+        one if one == adjoint.rights => u32::MAX,
+        right => (adjoint.lefts + right) as u32,
+    };
+    let of_tile = |tile: &crate::graph::adjoint::Tile| {
+        let mut found = Vec::with_capacity(tile.params.len());
+        for (r, params) in tile.params.chunks(tile.lefts.len()).enumerate() {
+            for (l, &param) in params.iter().enumerate() {
+                found.push((tile.lefts[l] as u32, right(tile.rights[r]), param));
+            }
+        }
+        found
+    };
+    adjoint.tiles.iter().flat_map(of_tile).collect()
+}
+
+impl Cuda {
+    /// The sums of `products` of factors over `rows` rows of `width`.
+    fn sum_products<R: Real>(
+        &self,
+        factors: &Buffer,
+        rows: usize,
+        width: usize,
+        products: &[(u32, u32, usize)],
+    ) -> Result<Vec<f64>> {
+        /// Rows that a thread sums.
+        const SLICE: usize = 512;
+        let pairs: Vec<u32> = products.iter().flat_map(|&(left, right, _)| [left, right]).collect();
+        let listed = self.device.upload(&pairs)?;
+        let count = products.len();
+        let slices = rows.div_ceil(SLICE).min(1 << 15);
+        let slice = rows.div_ceil(slices.max(1));
+        let sums = self.device.allocate(slices * count * 8)?;
+        let totals = self.device.allocate(count * 8)?;
+        let module = self.modules.products()?;
+        let name = if R::SINGLE { "sum_products_f32" } else { "sum_products_f64" };
+        let arguments = Arguments::default()
+            .buffer(factors)
+            .word(rows as u64)
+            .word(width as u64)
+            .buffer(&listed)
+            .word(count as u64)
+            .word(slice as u64)
+            .buffer(&sums);
+        // SAFETY: the arguments of the kernel; all factors are within a row.
+        unsafe { module.launch(name, Grid::over(count, THREADS, slices), &arguments) }?;
+        let arguments = Arguments::default()
+            .buffer(&sums)
+            .word(slices as u64)
+            .word(count as u64)
+            .buffer(&totals);
+        // SAFETY: the arguments of the kernel.
+        unsafe { module.launch("sum_slices", Grid::over(count, THREADS, 1), &arguments) }?;
+        let mut found = vec![0.0f64; count];
+        totals.read(0, &mut found)?;
+        Ok(found)
+    }
+
+    /// Runs a batch of blocks backwards.
+    #[allow(clippy::too_many_arguments)]
+    fn pull_batch<R: Real>(
+        &self,
+        track: &CudaTrack<'_, R>,
+        kernels: &Kernels,
+        adjoint: &Adjoint,
+        products: &[(u32, u32, usize)],
+        given: Option<&Buffer>,
+        blocks: &[Block],
+        borders: &mut [R],
+        pulled: Option<&mut Pulled<R>>,
+    ) -> Result<Vec<Swept>> {
+        let first = given.is_some();
+        let (floor, sizes) = match &pulled {
+            Some(pulled) => (pulled.floor, Some(&pulled.sizes[..])),
+            None => (R::default(), None),
+        };
+        let batch = Batch::new(self, track, blocks, borders, sizes, track.path.m, first)?;
+        let width = adjoint.lefts + adjoint.rights;
+        let rows = blocks.len() * batch.rows;
+        let bytes = if batch.record { rows * width * size_of::<R>() } else { 0 };
+        let mut factors = self.device.allocate(bytes)?;
+        // Not all blocks are of the same length, and one may stop early.
+        factors.clear(0, bytes)?;
+        let arguments = batch
+            .arguments(track.arguments(floor), given)
+            .buffer(&factors)
+            .word((width * size_of::<R>()) as u64);
+        // SAFETY: the arguments of `pull`; blocks are within the trajectory, and there is room for each one's rows.
+        unsafe { kernels.launch("pull", batch.grid(), &arguments, track.path.params, None) }?;
+        let Some(pulled) = pulled else {
+            return batch.read(track, borders, None);
+        };
+        let swept = batch.read(track, borders, Some((&mut pulled.inputs, &mut pulled.sizes)))?;
+        if !products.is_empty() {
+            let sums = self.sum_products::<R>(&factors, rows, width, products)?;
+            for (&(_, _, param), sum) in products.iter().zip(sums) {
+                pulled.params[param] += sum;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+impl<R: Real> Differentiate<R> for Cuda {
+    type Track<'p> = CudaTrack<'p, R>;
+
+    fn lanes(&self) -> usize {
+        32
+    }
+
+    fn track<'p>(&self, path: Path<'p, R>) -> Result<CudaTrack<'p, R>> {
+        let states = self.device.upload(Number::wrap(path.states))?;
+        let row = path.max_steps * path.m * size_of::<R>();
+        let mut inputs = self.device.allocate(path.inputs.len() * row)?;
+        for (b, sequence) in path.inputs.iter().enumerate() {
+            inputs.write(b * row, Number::wrap(sequence))?;
+        }
+        Ok(CudaTrack { path, states, inputs })
+    }
+
+    fn pull(
+        &self,
+        track: &CudaTrack<'_, R>,
+        adjoint: &Adjoint,
+        cotangents: Option<&[R]>,
+        blocks: &[Block],
+        borders: &mut [R],
+        mut pulled: Option<&mut Pulled<R>>,
+    ) -> Result<Vec<Swept>> {
+        let kernels = self.modules.pulling::<R>(adjoint)?;
+        let given = cotangents.map(|all| self.device.upload(Number::wrap(all))).transpose()?;
+        let products = products(adjoint);
+        let n = track.path.n;
+        let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
+        let row = (adjoint.lefts + adjoint.rights) * size_of::<R>();
+        // As many blocks at a time as the factors leave room for.
+        let together = (FACTORS / (longest * row).max(1)).max(1);
+        let mut swept = Vec::with_capacity(blocks.len());
+        for (blocks, borders) in blocks.chunks(together).zip(borders.chunks_mut(together * n)) {
+            swept.extend(self.pull_batch(
+                track,
+                &kernels,
+                adjoint,
+                &products,
+                given.as_ref(),
+                blocks,
+                borders,
+                pulled.as_deref_mut(),
+            )?);
+        }
+        Ok(swept)
+    }
+
+    fn push(
+        &self,
+        track: &CudaTrack<'_, R>,
+        tangent: &Tangent,
+        tangents: Option<(&[R], &[&[R]])>,
+        blocks: &[Block],
+        borders: &mut [R],
+        pushed: Option<&mut Pushed<R>>,
+    ) -> Result<Vec<Swept>> {
+        let first = tangents.is_some();
+        let kernels = self.modules.pushing::<R>(tangent, first)?;
+        let mut given = None;
+        if let Some((_, of_inputs)) = tangents {
+            let row = track.path.max_steps * track.path.m * size_of::<R>();
+            let mut inputs = self.device.allocate(of_inputs.len() * row)?;
+            for (b, sequence) in of_inputs.iter().enumerate() {
+                inputs.write(b * row, Number::wrap(sequence))?;
+            }
+            given = Some(inputs);
+        }
+        let (floor, sizes) = match &pushed {
+            Some(pushed) => (pushed.floor, Some(&pushed.sizes[..])),
+            None => (R::default(), None),
+        };
+        let batch = Batch::new(self, track, blocks, borders, sizes, track.path.n, first)?;
+        let arguments = batch.arguments(track.arguments(floor), given.as_ref());
+        let of_params = tangents.map(|(of_params, _)| of_params);
+        // SAFETY: the arguments of `push`; blocks are within the trajectory, and there is room for each one's rows.
+        unsafe { kernels.launch("push", batch.grid(), &arguments, track.path.params, of_params) }?;
+        batch.read(track, borders, pushed.map(|p| (&mut p.states[..], &mut p.sizes[..])))
+    }
+}
