@@ -4,8 +4,7 @@ use crate::common::reference::{Allowance, check_honest, difference, plain_loop};
 use crate::maps::{Kind, Map, Noise, ignores_damping, methods, with_block};
 use deer_solver::backend::Sweep;
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
-use deer_solver::scalar::InstructionSet;
-use deer_solver::{Cpu, Dynamics, Method, Problem, Real, Solution, Solver, Structure};
+use deer_solver::{Dynamics, Method, Problem, Real, Solution};
 use ndarray::{Array2, Array3};
 
 /// Runs on a backend everything that it must get right, on recurrences that contract.
@@ -38,7 +37,12 @@ where
 }
 
 /// Every method, block length and damping on sequences of `lengths` steps.
-fn all_methods<D: Dynamics, B: Sweep<D>>(what: &str, backend: &B, dynamics: &D, lengths: &[usize]) {
+pub(crate) fn all_methods<D: Dynamics, B: Sweep<D>>(
+    what: &str,
+    backend: &B,
+    dynamics: &D,
+    lengths: &[usize],
+) {
     let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
     let mut noise = Noise::new(11);
     let x0 = Array2::from_shape_vec((lengths.len(), n), noise.vec(lengths.len() * n, 0.9)).unwrap();
@@ -87,38 +91,4 @@ fn check<D: Dynamics>(
         assert_eq!(report.method, method, "{what}");
     }
     assert!(report.work >= 1.0 || problem.max_steps() == 0, "{what}: {report}");
-}
-
-#[test]
-fn the_cpu_conforms() {
-    conformance(&Cpu::with_threads(2).unwrap());
-}
-
-#[test]
-fn every_instruction_set_conforms() {
-    let best = InstructionSet::detect();
-    for set in InstructionSet::available() {
-        if set != best {
-            let cpu = Cpu::with_threads(2).unwrap().instruction_set(set).unwrap();
-            all_methods("tanh 4", &cpu, &Map::<f64>::tanh(4, 0.8, 8), &[127, 0, 64, 1]);
-            all_methods("gru 5, f32", &cpu, &Gru::<f32>::random(1, 5, 2), &[97]);
-            all_methods("elman 17", &cpu, &Elman::<f64>::random(2, 17, 3), &[65]);
-        }
-    }
-}
-
-#[test]
-fn undeclared_structures_are_found() {
-    let inputs = Array2::zeros((200, 1));
-    let x0 = ndarray::Array1::zeros(6);
-    for (kind, structure, said) in [
-        (Kind::Apart, Structure::Diagonal, "diagonal"),
-        (Kind::Pairs, Structure::Blocks { size: 2, interleaved: true }, "2 × 2"),
-    ] {
-        let map = Map::<f64>::new(kind, &[0.1; 6]);
-        let problem = Problem::new(&map, x0.view(), inputs.view()).unwrap();
-        assert_eq!(problem.structure(), structure);
-        let solution = Solver::deer().solve(&problem, &Cpu::new()).unwrap();
-        assert!(solution.report().to_string().contains(said), "{}", solution.report());
-    }
 }

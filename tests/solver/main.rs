@@ -8,6 +8,7 @@ mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod conformance;
+mod cpu;
 mod domains;
 mod edges;
 mod elk;

@@ -1,0 +1,87 @@
+//! What a device cannot do, and what its absence says.
+
+use crate::cuda;
+use crate::maps::{Kind, Map};
+use deer_solver::cells::Gru;
+use deer_solver::ode::{ImplicitDiscretized, Ode, Scheme};
+use deer_solver::scalar::{Param, Scalar};
+use deer_solver::{Cuda, CudaFault, Error, Problem, Solver};
+use ndarray::{Array1, array};
+use std::error::Error as _;
+use std::process::Command;
+
+#[test]
+fn no_such_device_is_an_error() {
+    let message = Cuda::new(1000).unwrap_err().to_string();
+    assert!(message.starts_with("device: expected below"), "{message}");
+}
+
+/// `y' = −y`.
+struct Decay;
+impl Ode for Decay {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        1
+    }
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
+        dy[0] = -y[0];
+    }
+}
+
+#[test]
+fn steps_defined_by_an_equation_are_left_to_the_cpu() {
+    let times = Array1::linspace(0.0, 1.0, 300);
+    let steps = ImplicitDiscretized::new(&Decay, times.view(), Scheme::BackwardEuler);
+    let problem = steps.problem(array![1.0].view(), None).unwrap();
+    let message = Solver::jacobi().solve(&problem, &cuda()).unwrap_err().to_string();
+    assert!(message.contains("defined by an equation, such as `Cpu`"), "{message}");
+}
+
+#[test]
+fn elk_and_error_bounds_are_left_to_the_cpu() {
+    let map = Map::<f64>::new(Kind::Logistic, &[2.9]);
+    let x0 = array![0.3];
+    let problem = Problem::autonomous(&map, x0.view(), 300).unwrap();
+    let message = Solver::elk(1.0).solve(&problem, &cuda()).unwrap_err().to_string();
+    assert!(message.starts_with("backend: expected one with ELK, such as `Cpu`"), "{message}");
+}
+
+#[test]
+fn a_state_too_large_for_a_thread_is_an_error() {
+    let gru = Gru::<f32>::random(1, 129, 0);
+    let x0 = Array1::zeros(129);
+    let inputs = ndarray::Array2::zeros((300, 1));
+    let problem = Problem::new(&gru, x0.view(), inputs.view()).unwrap();
+    let message = Solver::jacobi().solve(&problem, &cuda()).unwrap_err().to_string();
+    assert!(message.starts_with("problem: state_dim: expected at most 128"), "{message}");
+}
+
+/// Runs the test `name` of this program, which is ignored otherwise, with another environment.
+fn elsewhere(name: &str, variables: &[(&str, &str)]) {
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new(program);
+    command.args(["--ignored", "--exact", &format!("faults::{name}")]);
+    for (variable, value) in variables {
+        command.env(variable, value);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+fn fault(result: Result<Cuda, Error>) -> CudaFault {
+    let error = result.unwrap_err();
+    assert!(error.to_string().starts_with("cuda: opening device 0 failed"), "{error}");
+    error.source().unwrap().downcast_ref::<CudaFault>().unwrap().clone()
+}
+
+#[test]
+fn the_absence_of_a_driver_is_said() {
+    elsewhere("without_a_driver", &[("LD_LIBRARY_PATH", "")]);
+}
+
+#[test]
+#[ignore = "run by another test, without a driver"]
+fn without_a_driver() {
+    assert_eq!(fault(Cuda::new(0)), CudaFault::NoDriver);
+}
