@@ -2,10 +2,10 @@
 //!
 //! What a sweep adds to is on the host; the device makes the contributions of the blocks that run.
 
+use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::{Kernels, THREADS};
 use super::sweep::block_words;
-use super::Cuda;
 use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, Swept};
 use crate::error::Result;
 use crate::graph::adjoint::Adjoint;
@@ -51,7 +51,8 @@ impl<R: Real> CudaTrack<'_, R> {
 
     /// The tiles of a block among those of all sequences.
     fn tiles(&self, block: &Block) -> Range<usize> {
-        let first = block.batch * self.path.max_steps.div_ceil(Swept::TILE) + block.start / Swept::TILE;
+        let first =
+            block.batch * self.path.max_steps.div_ceil(Swept::TILE) + block.start / Swept::TILE;
         first..first + block.len.div_ceil(Swept::TILE)
     }
 }

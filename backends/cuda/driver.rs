@@ -74,7 +74,10 @@ fn check(code: c_int, operation: &str) -> Result<()> {
 }
 
 /// What a call through `cust` came to.
-fn checked<T>(result: std::result::Result<T, cust::error::CudaError>, operation: &str) -> Result<T> {
+fn checked<T>(
+    result: std::result::Result<T, cust::error::CudaError>,
+    operation: &str,
+) -> Result<T> {
     result.map_err(|error| Fault::of_code(error as c_int).during(operation))
 }
 
@@ -129,7 +132,11 @@ impl Device {
             return Err(Fault::NoDevice.during(&operation));
         }
         if number >= count {
-            return Err(Error::setting("device", format!("below {count}, the number of CUDA devices"), number));
+            return Err(Error::setting(
+                "device",
+                format!("below {count}, the number of CUDA devices"),
+                number,
+            ));
         }
         let card = checked(Card::get_device(number as u32), &operation)?;
         let name = checked(card.name(), &operation)?;
@@ -341,7 +348,10 @@ impl Buffer {
                 let mut to = self.memory.index(at..at + piece.len());
                 // SAFETY: the half is not touched before its event says that the copy is done.
                 let copied = unsafe {
-                    to.async_copy_from(&stage.halves[half].as_slice()[..piece.len()], &device.stream)
+                    to.async_copy_from(
+                        &stage.halves[half].as_slice()[..piece.len()],
+                        &device.stream,
+                    )
                 };
                 checked(copied, operation)?;
                 checked(stage.free[half].record(&device.stream), operation)?;
@@ -534,7 +544,12 @@ impl Program {
     /// # Safety
     /// The arguments must be those of the kernel, and its accesses within their buffers, which live on until it
     /// has run: a buffer that is dropped goes to whoever asks in the order of the stream.
-    pub(super) unsafe fn launch(&self, kernel: &str, grid: Grid, arguments: &Arguments) -> Result<()> {
+    pub(super) unsafe fn launch(
+        &self,
+        kernel: &str,
+        grid: Grid,
+        arguments: &Arguments,
+    ) -> Result<()> {
         if grid.blocks.contains(&0) {
             return Ok(());
         }
@@ -543,8 +558,7 @@ impl Program {
         let name = CString::new(kernel).unwrap_or_default();
         let mut function = std::ptr::null_mut();
         // SAFETY: the module lives as long as `self`; the name ends with a zero.
-        let code =
-            unsafe { cuModuleGetFunction(&raw mut function, self.module, name.as_ptr()) };
+        let code = unsafe { cuModuleGetFunction(&raw mut function, self.module, name.as_ptr()) };
         check(code, &operation())?;
         let mut words = arguments.words.clone();
         let mut places: Vec<*mut c_void> =

@@ -110,10 +110,6 @@ impl CudaFault {
 
     /// The error of an operation.
     pub(super) fn during(self, operation: &str) -> Error {
-        Error::Backend {
-            backend: "cuda",
-            operation: operation.to_owned(),
-            source: Box::new(self),
-        }
+        Error::Backend { backend: "cuda", operation: operation.to_owned(), source: Box::new(self) }
     }
 }

@@ -178,7 +178,9 @@ fn checked_graph<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p G
     if n > LARGEST_STATE {
         return Err(Error::setting(
             "problem: state_dim",
-            format!("at most {LARGEST_STATE} on `Cuda`, whose threads hold a state in registers (use `Cpu`)"),
+            format!(
+                "at most {LARGEST_STATE} on `Cuda`, whose threads hold a state in registers (use `Cpu`)"
+            ),
             n,
         ));
     }
@@ -203,7 +205,12 @@ impl Module {
     ///
     /// # Safety
     /// As for [`Program::launch`].
-    pub(super) unsafe fn launch(&self, kernel: &str, grid: Grid, arguments: &Arguments) -> Result<()> {
+    pub(super) unsafe fn launch(
+        &self,
+        kernel: &str,
+        grid: Grid,
+        arguments: &Arguments,
+    ) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.program.launch(kernel, grid, arguments) }
     }

@@ -418,9 +418,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let words: Vec<u64> = blocks
             .iter()
             .enumerate()
-            .flat_map(|(i, block)| {
-                block_words(block, trajectory.place(block), i * block.len, true)
-            })
+            .flat_map(|(i, block)| block_words(block, trajectory.place(block), i * block.len, true))
             .collect();
         let listed = self.device.upload(&words)?;
         let beside = self.device.allocate(size_of_val(states))?;
@@ -435,7 +433,11 @@ impl<D: Recurrence> Sweep<D> for Cuda {
     ) -> Result<Vec<Option<usize>>> {
         let CudaTrajectory { batch, max_steps, n, .. } = *trajectory;
         if u32::try_from(max_steps).is_err() {
-            return Err(Error::setting("inputs", format!("at most {} steps on `Cuda`", u32::MAX), max_steps));
+            return Err(Error::setting(
+                "inputs",
+                format!("at most {} steps on `Cuda`", u32::MAX),
+                max_steps,
+            ));
         }
         let mut first = vec![u32::MAX; batch];
         let found = self.device.upload(&first)?;

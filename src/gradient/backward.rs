@@ -31,8 +31,14 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     if !blocks.is_empty() && n > 0 {
         let track = backend.track(path.clone())?;
         let mut borders = vec![R::default(); blocks.len() * n];
-        let swept =
-            backend.pull(&track, adjoint, Some(&given), &blocks, &mut borders, Some(&mut pulled))?;
+        let swept = backend.pull(
+            &track,
+            adjoint,
+            Some(&given),
+            &blocks,
+            &mut borders,
+            Some(&mut pulled),
+        )?;
         // A cotangent that is not finite shows in what it makes.
         if !pulled.sizes.iter().all(|size| size.is_finite()) {
             check_finite(trajectory, &given)?;

@@ -46,7 +46,8 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
         }
         let track = backend.track(path.clone())?;
         let given = Some((&of_params[..], &of_inputs[..]));
-        let swept = backend.push(&track, tangent, given, &blocks, &mut borders, Some(&mut pushed))?;
+        let swept =
+            backend.push(&track, tangent, given, &blocks, &mut borders, Some(&mut pushed))?;
         trajectory.check(&swept)?;
         pushed.floor = floor(&pushed.sizes);
         let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {

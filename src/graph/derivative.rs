@@ -49,7 +49,8 @@ impl Graph {
         self.extended(self.leaves, || {
             let entry = |i: usize| {
                 let one = E::from_f64(1.0);
-                let tangents = self.output_tangents(|op| (op == Op::State(i as u32)).then_some(one));
+                let tangents =
+                    self.output_tangents(|op| (op == Op::State(i as u32)).then_some(one));
                 node(tangents[i])
             };
             (0..self.leaves.state).map(entry).collect()

@@ -57,7 +57,8 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     let longest_block = blocks::length_for(problem, 1, width);
     if let Some(memory) = probe.merged_after.or(probe.predicted) {
         let wanted = BLOCK_PER_MEMORY * memory;
-        let groups = blocks::groups_for(total, width, wanted.max(SHORTEST_BLOCK), run.backend.groups());
+        let groups =
+            blocks::groups_for(total, width, wanted.max(SHORTEST_BLOCK), run.backend.groups());
         let block = blocks::length_for(problem, groups, width);
         // Each block is rolled once, and again for as long as the memory lasts.
         let work = 1.0 + memory as f64 / block as f64;

@@ -164,7 +164,13 @@ impl<D: Recurrence, B: Sweep<D>> Pilot<'_, '_, D, B> {
             })
             .collect();
         self.rolled.resize(blocks.len() * steps * n, D::Real::default());
-        self.backend.roll_beside(self.problem, self.trajectory, &blocks, &self.states, &mut self.rolled)?;
+        self.backend.roll_beside(
+            self.problem,
+            self.trajectory,
+            &blocks,
+            &self.states,
+            &mut self.rolled,
+        )?;
         let last = self.rolled.chunks_exact(steps * n).map(|rolled| &rolled[(steps - 1) * n..]);
         for (state, last) in self.states.chunks_exact_mut(n).zip(last) {
             state.copy_from_slice(last);

@@ -134,7 +134,8 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
     /// Steps of a block, about `wanted`.
     pub(super) fn block_of(&self, wanted: usize) -> usize {
         let width = self.backend.width();
-        let groups = blocks::groups_for(self.problem.total_steps(), width, wanted, self.backend.groups());
+        let groups =
+            blocks::groups_for(self.problem.total_steps(), width, wanted, self.backend.groups());
         blocks::length_for(self.problem, groups, width)
     }
 

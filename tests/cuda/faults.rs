@@ -32,7 +32,8 @@ impl Ode for Decay {
 fn steps_defined_by_an_equation_are_left_to_the_cpu() {
     let times = Array1::linspace(0.0, 1.0, 300);
     let steps = ImplicitDiscretized::new(&Decay, times.view(), Scheme::BackwardEuler);
-    let problem = steps.problem(array![1.0].view(), None).unwrap();
+    let problem =
+        steps.problem(array![1.0].view(), ndarray::Array2::zeros((300, 0)).view()).unwrap();
     let message = Solver::jacobi().solve(&problem, &cuda()).unwrap_err().to_string();
     assert!(message.contains("defined by an equation, such as `Cpu`"), "{message}");
 }

@@ -3,8 +3,8 @@
 //! Every node has a register of its own; the driver's compiler assigns the machine's. Products and sums are
 //! rounded one by one as the graph says, and fused only where it has a [`Op::MulAdd`].
 
-use super::{PARAMS, TANGENTS};
 use super::functions::{call, named};
+use super::{PARAMS, TANGENTS};
 use crate::graph::{Binary, Graph, Id, Op, Unary};
 use std::fmt::Write;
 
@@ -84,7 +84,12 @@ pub(super) struct Code {
 }
 
 /// The text of `graph` with `columns` sets of seeds. Registers are declared in the text, so it needs a scope of its own.
-pub(super) fn code(graph: &Graph, precision: Precision, columns: usize, leaves: Leaves<'_>) -> Code {
+pub(super) fn code(
+    graph: &Graph,
+    precision: Precision,
+    columns: usize,
+    leaves: Leaves<'_>,
+) -> Code {
     let mut writer = Writer { precision, body: String::new(), registers: 0, predicates: 0 };
     let nodes = graph.nodes();
     let n = graph.leaves().state;
@@ -132,9 +137,8 @@ pub(super) fn code(graph: &Graph, precision: Precision, columns: usize, leaves: 
     let mut outputs = Vec::with_capacity(graph.outputs().len());
     for &output in graph.outputs() {
         let operands = &values[output as usize];
-        outputs.push(
-            operands.iter().map(|operand| writer.loaded(operand, leaves.constant)).collect(),
-        );
+        outputs
+            .push(operands.iter().map(|operand| writer.loaded(operand, leaves.constant)).collect());
     }
     Code { text: writer.finish(), outputs }
 }
@@ -187,7 +191,10 @@ impl Writer {
     fn load(&mut self, space: &str, address: &str, index: u32) -> String {
         let register = self.register();
         let offset = index as usize * self.precision.bytes();
-        self.line(format!("ld.{space}.{} {register}, [{address}+{offset}];", self.precision.name()));
+        self.line(format!(
+            "ld.{space}.{} {register}, [{address}+{offset}];",
+            self.precision.name()
+        ));
         register
     }
 

@@ -115,8 +115,10 @@ impl Markers for Push {
                 text.raw(&made.text);
                 let sources: Vec<&str> =
                     made.outputs.iter().map(|copies| copies[0].as_str()).collect();
-                let targets: Vec<String> =
-                    ["%x", "%v"].iter().flat_map(|v| (0..n).map(move |i| format!("{v}{i}"))).collect();
+                let targets: Vec<String> = ["%x", "%v"]
+                    .iter()
+                    .flat_map(|v| (0..n).map(move |i| format!("{v}{i}")))
+                    .collect();
                 text.assign(&targets, &sources);
             }
             _ => return None,
@@ -168,8 +170,10 @@ impl Markers for Pull {
                     }
                 }
                 let sources = [values, of_state].concat();
-                let targets: Vec<String> =
-                    ["%x", "%v"].iter().flat_map(|v| (0..n).map(move |i| format!("{v}{i}"))).collect();
+                let targets: Vec<String> = ["%x", "%v"]
+                    .iter()
+                    .flat_map(|v| (0..n).map(move |i| format!("{v}{i}")))
+                    .collect();
                 text.assign(&targets, &sources);
             }
             _ => return None,

@@ -251,12 +251,7 @@ impl Step {
         }
     }
 
-    fn store_end(
-        &self,
-        text: &mut Text,
-        columns: usize,
-        [at, group, count, factor]: [&str; 4],
-    ) {
+    fn store_end(&self, text: &mut Text, columns: usize, [at, group, count, factor]: [&str; 4]) {
         let (n, bytes) = (self.n(), self.precision.bytes());
         text.address(at);
         text.numbers(2);
