@@ -30,3 +30,25 @@ first_non_finite(const u32 *states, u64 steps, u64 batch, u64 words, u64 wide, u
     const u64 step = i * wide / words;
     atomicMin(&first[step / steps], (u32)(step % steps));
 }
+
+struct Block {
+    u64 input, state;
+    u32 len, flags;
+};
+
+// Cuts every sequence into blocks of `len` steps: `first` has the number of the first block of each of the `batch` sequences,
+// `steps` their lengths.
+extern "C" __global__ void __launch_bounds__(128)
+cut(const u64 *first, const u64 *steps, u64 batch, u64 count, u64 len, u64 max_steps, Block *blocks) {
+    const u64 i = thread();
+    if (i >= count) return;
+    // The last sequence that begins at or before the block.
+    u64 low = 0, high = batch;
+    while (high - low > 1) {
+        const u64 middle = (low + high) / 2;
+        if (first[middle] <= i) low = middle; else high = middle;
+    }
+    const u64 start = (i - first[low]) * len, left = steps[low] - start, place = low * max_steps + start;
+    const bool last = left <= len;
+    blocks[i] = {place, place, (u32)(last ? left : len), (last ? 1u : 0u) | (start == 0 ? 2u : 0u)};
+}

@@ -54,30 +54,34 @@ struct Arguments {
 // A block of time: where its inputs and states begin, in steps from the start of the arrays.
 struct Block {
     u64 input, state;
-    u32 len;
-    u32 last;  // whether its sequence ends with it
+    u32 len, flags;
 };
+// Flags: the block is the first, the last of its sequence.
+enum : u32 { LAST = 1, FIRST = 2 };
 
 struct Rolled {
     double residual;
     u32 steps, unused;
 };
 
+// What a sweep over all blocks came to. Residuals are the bits of numbers that are not negative, which have the order of
+// the numbers, with NaN above them.
+struct Tally {
+    u64 rolled, steps, open;
+    u64 met, residual, all;
+};
+
+INLINE u64 order(double x) { return (u64)__double_as_longlong(x) & 0x7fffffffffffffffull; }
+
 struct Linearized {
     double residual;
     u32 within, unused;
 };
 
-// Rolls each block from its state in `starts` and stores its states; with `merge`, until it meets what is stored.
-extern "C" __global__ void __launch_bounds__(128)
-roll(Arguments a, const Block *blocks, u64 count, const char *starts, Rolled *rolled, u64 merge) {
-    REGISTERS;
-    const u64 i = thread();
-    if (i >= count) return;
-    const Block block = blocks[i];
+// Rolls a block from x and stores its states; with `merge`, until it meets what is stored.
+INLINE Rolled roll_block(const Arguments &a, const Block &block, bool merge) {
     char *x = a.states + block.state * a.state_bytes;
     const char *u = a.inputs + block.input * a.input_bytes;
-    LOAD_STATE(starts + i * a.state_bytes);
     CLEAR_SIZES;
     double met = 0.0;
     u32 t = 0, look = TILE;
@@ -104,7 +108,99 @@ roll(Arguments a, const Block *blocks, u64 count, const char *starts, Rolled *ro
         x += a.state_bytes;
         u += a.input_bytes;
     }
-    rolled[i] = {met, t, 0};
+    return {met, t, 0};
+}
+
+// Rolls each block from its state in `starts`.
+extern "C" __global__ void __launch_bounds__(128)
+roll(Arguments a, const Block *blocks, u64 count, const char *starts, Rolled *rolled, u64 merge) {
+    REGISTERS;
+    const u64 i = thread();
+    if (i >= count) return;
+    LOAD_STATE(starts + i * a.state_bytes);
+    rolled[i] = roll_block(a, blocks[i], merge != 0);
+}
+
+// Opens every block, to start from its sequence's initial state; with `guessed`, from the state stored before it.
+extern "C" __global__ void __launch_bounds__(128)
+open_all(Arguments a, const Block *blocks, u64 count, const char *initial, u64 max_steps, char *next, u32 *open,
+         u64 guessed) {
+    REGISTERS;
+    const u64 i = thread();
+    if (i >= count) return;
+    const Block block = blocks[i];
+    if (guessed && !(block.flags & FIRST)) {
+        LOAD_STATE(a.states + (block.state - 1) * a.state_bytes);
+    } else {
+        LOAD_STATE(initial + block.state / max_steps * a.state_bytes);
+    }
+    STORE_STATE(next + i * a.state_bytes);
+    open[i] = 1;
+}
+
+// Rolls the open blocks from their states in `next`, which become what they were started from.
+extern "C" __global__ void __launch_bounds__(128)
+roll_open(Arguments a, const Block *blocks, u64 count, const char *next, char *starts, const u32 *open, Tally *tally,
+          u64 merge) {
+    REGISTERS;
+    const u64 i = thread();
+    if (i >= count || !open[i]) return;
+    LOAD_STATE(next + i * a.state_bytes);
+    STORE_STATE(starts + i * a.state_bytes);
+    const Rolled rolled = roll_block(a, blocks[i], merge != 0);
+    atomicAdd(&tally->rolled, 1ull);
+    atomicAdd(&tally->steps, (u64)rolled.steps);
+    atomicMax(&tally->met, order(rolled.residual));
+}
+
+// Opens the blocks that were not started from the state now stored before them, and hands them that.
+extern "C" __global__ void __launch_bounds__(128)
+look(Arguments a, const Block *blocks, u64 count, const char *starts, char *next, u32 *open, Tally *tally, u64 window,
+     u64 max_steps) {
+    REGISTERS;
+    const u64 i = thread();
+    if (i >= count) return;
+    const Block block = blocks[i];
+    open[i] = 0;
+    if (block.flags & FIRST) return;
+    const char *before = a.states + (block.state - 1) * a.state_bytes, *start = starts + i * a.state_bytes;
+    CLEAR_SIZES;
+    LOAD_STATE(before);
+    u32 within;
+    double residual;
+    MEET(within, residual, start, a.atol, a.rtol);
+    if (!within) {
+        // Most agree without a look at how large they lately were.
+        u64 steps = block.state % max_steps;
+        if (steps > window) steps = window;
+        const char *x = before;
+#pragma unroll 1
+        for (u64 t = 0; t < steps; ++t) {
+            LOAD_STATE(x);
+            GROW_SIZES;
+            x -= a.state_bytes;
+        }
+        LOAD_STATE(before);
+        MEET(within, residual, start, a.atol, a.rtol);
+    }
+    if (!within) {
+        CHECK(within, residual, start, a.atol, a.rtol);
+        STORE_STATE(next + i * a.state_bytes);
+        open[i] = 1;
+        atomicAdd(&tally->open, 1ull);
+        atomicMax(&tally->residual, order(residual));
+    }
+    atomicMax(&tally->all, order(residual));
+}
+
+// Stores as the state before each block the one that it was started from.
+extern "C" __global__ void __launch_bounds__(128)
+settle(Arguments a, const Block *blocks, u64 count, const char *starts) {
+    REGISTERS;
+    const u64 i = thread();
+    if (i >= count || blocks[i].flags & FIRST) return;
+    LOAD_STATE(starts + i * a.state_bytes);
+    STORE_STATE(a.states + (blocks[i].state - 1) * a.state_bytes);
 }
 
 // Rolls the blocks of `block` steps in each chunk from the states stored before them, stores the states inside of them,
@@ -132,7 +228,7 @@ linearize(Arguments a, const Block *chunks, u64 count, const char *starts, char 
         const bool end = t == chunk.len, border = --inside == 0;
         if (group == 0) {
             // The state at the end of a sequence is at no border.
-            if (end && chunk.last || !end && !border) {
+            if (end && chunk.flags & LAST || !end && !border) {
                 STORE_STATE(x);
             } else {
                 u32 within;

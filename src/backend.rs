@@ -46,6 +46,23 @@ pub struct Rolled {
     pub residual: f64,
 }
 
+/// What a sweep of block Jacobi over all blocks came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockSweep {
+    /// Blocks that were rolled.
+    pub rolled: usize,
+    /// Steps evaluated.
+    pub steps: usize,
+    /// Blocks that were not started from the state that is now before them.
+    pub open: usize,
+    /// Largest difference where a new trajectory met the stored one, in the units of the state.
+    pub met: f64,
+    /// Largest difference of the start of an open block from the state before it; NaN where one is not finite.
+    pub residual: f64,
+    /// That of all blocks.
+    pub all: f64,
+}
+
 /// What linearising one chunk of blocks came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linearized {
@@ -106,6 +123,9 @@ pub struct Cost {
 pub trait Sweep<D: Recurrence>: Backend {
     /// States `[B, T, n]` where the backend keeps them.
     type Trajectory;
+
+    /// The blocks of all sequences with the states that they start from, where the backend keeps them.
+    type Blocks;
 
     /// Blocks that fill the backend's width once; follows from the machine type alone, not
     /// from the number of threads.
@@ -188,6 +208,61 @@ pub trait Sweep<D: Recurrence>: Backend {
         starts: &[D::Real],
         merge: Option<Tolerance>,
     ) -> Result<Vec<Rolled>>;
+
+    /// Cuts every sequence into blocks of `len` steps, all open, to be started from the initial state, or from the problem's
+    /// guess. None from a backend that keeps no blocks: [`roll`](Self::roll) and the like are then called.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn cut(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        len: usize,
+    ) -> Result<Option<Self::Blocks>> {
+        let _ = (problem, trajectory, len);
+        Ok(None)
+    }
+
+    /// Rolls the open blocks as [`roll`](Self::roll) does, and opens those that were not started from what is now before
+    /// them.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn sweep_blocks(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        blocks: &mut Self::Blocks,
+        tolerance: Tolerance,
+        merge: bool,
+    ) -> Result<BlockSweep> {
+        let _ = (problem, trajectory, blocks, tolerance, merge);
+        Err(lacks(self, "blocks of its own"))
+    }
+
+    /// The open blocks in order, and the states that all were started from, `[blocks, n]`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn read_blocks(&self, blocks: &Self::Blocks) -> Result<(Vec<usize>, Vec<D::Real>)> {
+        let _ = blocks;
+        Err(lacks(self, "blocks of its own"))
+    }
+
+    /// Stores as the state before each block the one that it was started from.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn settle_blocks(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        blocks: &Self::Blocks,
+    ) -> Result<()> {
+        let _ = (problem, trajectory, blocks);
+        Err(lacks(self, "blocks of its own"))
+    }
 
     /// Rolls the blocks of `block` steps inside each chunk from the states stored before them,
     /// stores the states inside of the blocks (not those at their borders), and composes the

@@ -242,6 +242,7 @@ impl<R> CpuTrajectory<R> {
 
 impl<D: Recurrence> Sweep<D> for Cpu {
     type Trajectory = CpuTrajectory<D::Real>;
+    type Blocks = ();
 
     fn width(&self) -> usize {
         2 * self.vector_width::<D::Real>()

@@ -109,6 +109,12 @@ impl Modules {
         Ok(Kernels { module, together: 0, columns: 0 })
     }
 
+    /// The kernels of block Jacobi.
+    pub(super) fn settling<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Result<Kernels> {
+        let module = self.module(settling(problem)?)?;
+        Ok(Kernels { module, together: 0, columns: 0 })
+    }
+
     /// The kernels that linearise them.
     pub(super) fn linearizing<D: Recurrence>(
         &self,
@@ -122,9 +128,24 @@ impl Modules {
 
 /// The text of the kernels that roll the steps of `problem`.
 pub(super) fn rolling<D: Recurrence>(problem: &Problem<'_, D>) -> Result<String> {
+    values(problem, &["roll", "sizes"])
+}
+
+/// The text of all kernels that need the steps' values alone.
+pub(super) fn stepping<D: Recurrence>(problem: &Problem<'_, D>) -> Result<String> {
+    values(problem, &["roll", "sizes", "open_all", "roll_open", "look", "settle"])
+}
+
+/// The text of the kernels of block Jacobi.
+pub(super) fn settling<D: Recurrence>(problem: &Problem<'_, D>) -> Result<String> {
+    values(problem, &["open_all", "roll_open", "look", "settle"])
+}
+
+/// The text of kernels that need the steps' values alone.
+fn values<D: Recurrence>(problem: &Problem<'_, D>, kernels: &[&str]) -> Result<String> {
     let graph = checked_graph(problem)?.clone();
     let step = Step::new(precision::<D::Real>(), graph, Columns::Unchanged, 0, Structure::Dense);
-    splice(&only(SWEEPS, &["roll", "sizes"]), &step)
+    splice(&only(SWEEPS, kernels), &step)
 }
 
 /// The text of the kernels that linearise steps.

@@ -61,7 +61,7 @@ impl Cuda {
         Ok(Self { device, modules })
     }
 
-    /// The PTX that is made for the steps of `problem`: the kernel that rolls blocks, or, with a `linearization`, those
+    /// The PTX that is made for the steps of `problem`: the kernels that roll blocks, or, with a `linearization`, those
     /// that linearise and replay them. Needs no device.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Cuda {
         linearization: Option<Linearization>,
     ) -> Result<String> {
         match linearization {
-            None => kernels::rolling(problem),
+            None => kernels::stepping(problem),
             Some(linearization) => Ok(kernels::linearizing(problem, linearization)?.text),
         }
     }

@@ -11,7 +11,7 @@ use super::coarse::{Coarse, sizes};
 use super::maps::Maps;
 use super::run::Run;
 use super::{Linearization, Method, distance, larger};
-use crate::backend::{Block, Sweep};
+use crate::backend::{Block, BlockSweep, Sweep};
 use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::report::SweepRecord;
@@ -27,10 +27,16 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     fall_back: bool,
 ) -> Result<()> {
     let n = run.problem.state_dim();
+    let limit = run.sweep_limit(len);
+    if coarse.is_none()
+        && limit > 0
+        && let Some(blocks) = run.backend.cut(run.problem, &run.trajectory, len)?
+    {
+        return with_blocks_of_the_backend(run, len, blocks, fall_back);
+    }
     let blocks = partition(run.problem, len);
     run.describe_blocks(&blocks);
     run.method = Method::Sweeps(Linearization::Zero);
-    let limit = run.sweep_limit(len);
     // What each block was last rolled from.
     let (mut starts, mut maps) = match coarse {
         Some(coarse) => {
@@ -111,6 +117,53 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         run.backend.write_starts(&mut run.trajectory, &blocks, &starts)?;
     }
     Ok(())
+}
+
+/// The same where the backend keeps the blocks, so that a sweep tells of itself in a few numbers.
+fn with_blocks_of_the_backend<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    len: usize,
+    mut blocks: B::Blocks,
+    fall_back: bool,
+) -> Result<()> {
+    run.blocks = (0..run.problem.batch_size()).map(|b| run.problem.steps(b).div_ceil(len)).sum();
+    run.block = len.min(run.problem.max_steps());
+    run.method = Method::Sweeps(Linearization::Zero);
+    let limit = run.sweep_limit(len);
+    let (mut met, mut before) = (0.0, usize::MAX);
+    loop {
+        let merge = run.sweeps > 0;
+        let (trajectory, tolerance) = (&mut run.trajectory, run.tolerance);
+        let sweep =
+            run.backend.sweep_blocks(run.problem, trajectory, &mut blocks, tolerance, merge)?;
+        met = larger(met, sweep.met);
+        run.residual = larger(met, sweep.all);
+        let BlockSweep { rolled: active, residual, steps, open, .. } = sweep;
+        let flow = run.record(SweepRecord { active, residual, steps }, run.blocks - open);
+        if open == 0 {
+            return run.backend.settle_blocks(run.problem, &mut run.trajectory, &blocks);
+        }
+        let last = run.sweeps == limit;
+        let unsettled = run.sweeps >= 2 && open * 2 > before;
+        before = open;
+        if flow.is_continue() && !last && !(fall_back && unsettled) {
+            continue;
+        }
+        let (open, mut starts) = run.backend.read_blocks(&blocks)?;
+        let blocks = partition(run.problem, len);
+        if flow.is_continue() && fall_back {
+            run.reason.push_str("; blocks did not settle, the rest ran in order");
+            run_rest_in_order(run, &blocks, &mut starts, &open)?;
+            let ends = run.stored_starts(&blocks)?;
+            let all: Vec<usize> = (0..blocks.len()).collect();
+            let n = run.problem.state_dim();
+            run.residual = larger(met, largest_distance(&all, &starts, &ends, n));
+            return run.backend.write_starts(&mut run.trajectory, &blocks, &starts);
+        }
+        let why = if flow.is_break() { Termination::Stopped } else { Termination::SweepLimit };
+        run.give_up(open.iter().map(|&i| &blocks[i]), why);
+        return Ok(());
+    }
 }
 
 /// Moves the start of every block from the first `open` one of its sequence on, as `maps` hand changes on; returns those
