@@ -38,7 +38,7 @@ fn auto_rolls_blocks_of_what_forgets() {
 #[test]
 fn auto_takes_newton_where_nothing_is_forgotten() {
     let slow = Map::<f64>::new(Kind::Rotation, &[0.994_9, 0.1]);
-    let report = auto(&slow, 1, 4001, 1e-12);
+    let report = auto(&slow, 1, 12_001, 1e-12);
     assert!(report.contains("small differences change"), "{report}");
 }
 
