@@ -15,5 +15,9 @@ pub mod odes_and_daes {}
 #[doc = include_str!("../docs/trusting-the-answer.md")]
 pub mod trusting_the_answer {}
 
+#[doc = include_str!("../docs/gpu.md")]
+#[cfg(feature = "cuda")]
+pub mod gpu {}
+
 #[doc = include_str!("../docs/choosing-a-method.md")]
 pub mod choosing_a_method {}

@@ -38,6 +38,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `cpu` (default) | the backend [`Cpu`]: threads by rayon, SIMD lanes chosen at run time, dense products by faer |
+//! | `cuda` | the backend `Cuda`: NVIDIA GPUs, through the driver alone; see the guide's page *GPU* |
 //! | `nalgebra`, `faer` | conversions of matrices, module `convert` |
 //! | `safetensors` | PyTorch's weights from and to files: `load` and `save` of [`cells::Gru`], [`cells::Lstm`], [`cells::Elman`] |
 
@@ -62,6 +63,7 @@ mod misuse;
 pub mod ode;
 mod problem;
 mod report;
+mod resident;
 pub mod root;
 pub mod scalar;
 pub mod scan;
@@ -83,6 +85,7 @@ pub use error::{Error, Result};
 pub use gradient::{Cotangents, Tangents};
 pub use problem::Problem;
 pub use report::{Report, SweepRecord};
+pub use resident::Resident;
 pub use scalar::{Constant, Dual, Lanes, Param, Parameter, Real, Scalar};
 pub use scan::{AffineBlocks, AffineDense, AffineDiagonal, AffineScalar, ScanOp};
 pub use solution::{Solution, Termination};

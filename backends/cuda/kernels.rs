@@ -103,15 +103,23 @@ impl Modules {
         Ok(Kernels { module, together: 0, columns: 0 })
     }
 
-    /// The kernels that roll the steps of `problem`.
-    pub(super) fn rolling<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Result<Kernels> {
-        let module = self.module(rolling(problem)?)?;
+    /// The kernels that roll the steps of `problem`, or those that the user's `text` makes.
+    pub(super) fn rolling<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        text: Option<&str>,
+    ) -> Result<Kernels> {
+        let module = self.module(values(problem, text, &ROLLING)?)?;
         Ok(Kernels { module, together: 0, columns: 0 })
     }
 
     /// The kernels of block Jacobi.
-    pub(super) fn settling<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Result<Kernels> {
-        let module = self.module(settling(problem)?)?;
+    pub(super) fn settling<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        text: Option<&str>,
+    ) -> Result<Kernels> {
+        let module = self.module(values(problem, text, &SETTLING)?)?;
         Ok(Kernels { module, together: 0, columns: 0 })
     }
 
@@ -126,25 +134,28 @@ impl Modules {
     }
 }
 
-/// The text of the kernels that roll the steps of `problem`.
-pub(super) fn rolling<D: Recurrence>(problem: &Problem<'_, D>) -> Result<String> {
-    values(problem, &["roll", "sizes"])
-}
+/// The kernels that roll blocks by a list.
+const ROLLING: [&str; 2] = ["roll", "sizes"];
+/// Those of block Jacobi.
+const SETTLING: [&str; 4] = ["open_all", "roll_open", "look", "settle"];
 
 /// The text of all kernels that need the steps' values alone.
-pub(super) fn stepping<D: Recurrence>(problem: &Problem<'_, D>) -> Result<String> {
-    values(problem, &["roll", "sizes", "open_all", "roll_open", "look", "settle"])
-}
-
-/// The text of the kernels of block Jacobi.
-pub(super) fn settling<D: Recurrence>(problem: &Problem<'_, D>) -> Result<String> {
-    values(problem, &["open_all", "roll_open", "look", "settle"])
+pub(super) fn stepping<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    text: Option<&str>,
+) -> Result<String> {
+    values(problem, text, &[&ROLLING[..], &SETTLING].concat())
 }
 
 /// The text of kernels that need the steps' values alone.
-fn values<D: Recurrence>(problem: &Problem<'_, D>, kernels: &[&str]) -> Result<String> {
+fn values<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    text: Option<&str>,
+    kernels: &[&str],
+) -> Result<String> {
     let graph = checked_graph(problem)?.clone();
-    let step = Step::new(precision::<D::Real>(), graph, Columns::Unchanged, 0, Structure::Dense);
+    let step = Step::new(precision::<D::Real>(), graph, Columns::Unchanged, 0, Structure::Dense)
+        .with_text(text);
     splice(&only(SWEEPS, kernels), &step)
 }
 

@@ -46,6 +46,8 @@ pub use fault::CudaFault;
 pub struct Cuda {
     device: Arc<Device>,
     modules: Arc<Modules>,
+    /// PTX of the user's for a step.
+    step: Option<Arc<str>>,
 }
 
 impl Cuda {
@@ -58,7 +60,33 @@ impl Cuda {
     pub fn new(device: usize) -> Result<Self> {
         let device = Device::open(device)?;
         let modules = Arc::new(Modules::new(&device));
-        Ok(Self { device, modules })
+        Ok(Self { device, modules, step: None })
+    }
+
+    /// A handle of the same device that runs `ptx` for a step, in place of what is made from the step's graph, wherever
+    /// values alone are needed: in the loop and in block Jacobi. Newton's sweeps and derivatives stay with the graph.
+    ///
+    /// The text stands in a scope of its own, and may declare registers and labels. It reads the state from the
+    /// registers `%x0`, `%x1`, … (`.f32` or `.f64`), the inputs from global memory at the address in the register `%at`,
+    /// θ from the variable `theta`, which is in constant memory up to 60 kB, else in global memory; and writes the
+    /// next state to `%x0`, `%x1`, …
+    ///
+    /// What the driver's compiler says of it comes with the first solve, as [`CudaFault::Refused`].
+    ///
+    /// # Example
+    /// ```no_run
+    /// use deer_solver::Cuda;
+    ///
+    /// // x' = θ₀ x + u
+    /// let leaky = ".reg .f32 %a, %u;
+    ///     ld.const.f32 %a, [theta];
+    ///     ld.global.nc.f32 %u, [%at];
+    ///     fma.rn.f32 %x0, %a, %x0, %u;";
+    /// let cuda = Cuda::new(0)?.with_step(leaky);
+    /// # Ok::<(), deer_solver::Error>(())
+    /// ```
+    pub fn with_step(&self, ptx: &str) -> Self {
+        Self { step: Some(ptx.into()), ..self.clone() }
     }
 
     /// The PTX that is made for the steps of `problem`: the kernels that roll blocks, or, with a `linearization`, those
@@ -72,7 +100,7 @@ impl Cuda {
         linearization: Option<Linearization>,
     ) -> Result<String> {
         match linearization {
-            None => kernels::stepping(problem),
+            None => kernels::stepping(problem, None),
             Some(linearization) => Ok(kernels::linearizing(problem, linearization)?.text),
         }
     }

@@ -132,7 +132,7 @@ impl Cuda {
         starts: &[D::Real],
         merge: Option<Tolerance>,
     ) -> Result<Vec<Rolled>> {
-        let kernels = self.modules.rolling(problem)?;
+        let kernels = self.modules.rolling(problem, self.step.as_deref())?;
         let starts = self.device.upload(Number::wrap(starts))?;
         let rolled = self.device.allocate(count * 16)?;
         let arguments = trajectory
@@ -269,7 +269,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .word(blocks.len() as u64)
             .buffer(&out)
             .word(Tolerance::SIZE_STEPS as u64);
-        let kernels = self.modules.rolling(problem)?;
+        let kernels = self.modules.rolling(problem, self.step.as_deref())?;
         let grid = Grid::over(blocks.len(), THREADS, 1);
         // SAFETY: the arguments of `sizes`; no block has more steps before it than its sequence.
         unsafe { kernels.launch("sizes", grid, &arguments, problem.params(), None) }?;
@@ -378,7 +378,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .buffer(&made.next)
             .buffer(&made.open)
             .word(u64::from(problem.guess().is_some()));
-        let kernels = self.modules.settling(problem)?;
+        let kernels = self.modules.settling(problem, self.step.as_deref())?;
         // SAFETY: the arguments of `open_all`; blocks are within the trajectory.
         unsafe { kernels.launch("open_all", grid, &arguments, problem.params(), None) }?;
         Ok(Some(made))
@@ -392,7 +392,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         tolerance: Tolerance,
         merge: bool,
     ) -> Result<BlockSweep> {
-        let kernels = self.modules.settling(problem)?;
+        let kernels = self.modules.settling(problem, self.step.as_deref())?;
         let grid = Grid::over(blocks.count, THREADS, 1);
         blocks.tally.clear(0, 48)?;
         let arguments = trajectory
@@ -445,7 +445,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .buffer(&blocks.listed)
             .word(blocks.count as u64)
             .buffer(&blocks.starts);
-        let kernels = self.modules.settling(problem)?;
+        let kernels = self.modules.settling(problem, self.step.as_deref())?;
         let grid = Grid::over(blocks.count, THREADS, 1);
         // SAFETY: the arguments of `settle`; blocks are within the trajectory.
         unsafe { kernels.launch("settle", grid, &arguments, problem.params(), None) }

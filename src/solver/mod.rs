@@ -16,6 +16,7 @@ use crate::backend::Sweep;
 use crate::dynamics::Recurrence;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
+use crate::resident::Resident;
 use crate::solution::Solution;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -271,6 +272,37 @@ impl Solver {
         problem: &Problem<'_, D>,
         backend: &B,
     ) -> Result<Solution<D::Real>> {
+        self.solve_resident(problem, backend)?.fetch()
+    }
+
+    /// Solves `problem` on `backend`, and leaves the states there.
+    ///
+    /// # Errors
+    /// Those of [`solve`](Self::solve).
+    ///
+    /// # Example
+    /// ```
+    /// # #[cfg(feature = "cpu")] {
+    /// use deer_solver::{cells::Gru, Cpu, Problem, Solver};
+    /// use ndarray::{Array1, Array2};
+    ///
+    /// let gru = Gru::<f32>::random(2, 4, 0);
+    /// let (x0, inputs) = (Array1::zeros(4), Array2::ones((1000, 2)));
+    /// let problem = Problem::new(&gru, x0.view(), inputs.view())?;
+    /// let cpu = Cpu::new();
+    /// let resident = Solver::auto().solve_resident(&problem, &cpu)?;
+    /// if resident.converged() {
+    ///     let solution = resident.fetch()?;
+    ///     assert_eq!(solution.states().shape(), [1, 1000, 4]);
+    /// }
+    /// # }
+    /// # Ok::<(), deer_solver::Error>(())
+    /// ```
+    pub fn solve_resident<'b, D: Recurrence, B: Sweep<D>>(
+        &self,
+        problem: &Problem<'_, D>,
+        backend: &'b B,
+    ) -> Result<Resident<'b, D, B>> {
         self.check()?;
         run::solve(self, problem, backend)
     }

@@ -9,8 +9,10 @@ use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
 use crate::report::{Report, SweepRecord};
+use crate::resident::Resident;
 use crate::scalar::Scalar;
 use crate::solution::{Solution, Termination};
+use ndarray::Array3;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -35,11 +37,11 @@ pub(super) struct Run<'r, 'a, D: Recurrence, B: Sweep<D>> {
 }
 
 /// Solves `problem` as `settings` say, which are checked.
-pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
+pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
     settings: &Solver,
     problem: &Problem<'_, D>,
-    backend: &B,
-) -> Result<Solution<D::Real>> {
+    backend: &'b B,
+) -> Result<Resident<'b, D, B>> {
     let started = Instant::now();
     let mut run = Run::new(settings, problem, backend)?;
     if problem.total_steps() == 0 || problem.state_dim() == 0 {
@@ -78,7 +80,8 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             }
         }
     }
-    run.finish(started)
+    let (trajectory, rest) = run.finish(started)?;
+    Ok(Resident { backend, trajectory, rest })
 }
 
 impl<'r, 'a, D: Recurrence, B: Sweep<D>> Run<'r, 'a, D, B> {
@@ -230,7 +233,8 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         }
     }
 
-    fn finish(mut self, started: Instant) -> Result<Solution<D::Real>> {
+    /// The trajectory, and the solution but for its states.
+    fn finish(mut self, started: Instant) -> Result<(B::Trajectory, Solution<D::Real>)> {
         if self.settings.error_bound {
             let bounds = diagnostics::bounds_of(self.problem, &mut self.trajectory, self.backend)?;
             let totals = bounds.iter().map(|bound| bound.total());
@@ -250,11 +254,10 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
             .collect();
         let problem = self.problem;
         let work = self.steps_done as f64 / problem.total_steps().max(1) as f64;
-        let states = self.backend.fetch(self.trajectory)?;
         let residual =
             if non_finite.iter().any(Option::is_some) { f64::NAN } else { self.residual };
-        Ok(Solution {
-            states,
+        let rest = Solution {
+            states: Array3::default((0, 0, 0)),
             steps: (0..problem.batch_size()).map(|b| problem.steps(b)).collect(),
             terminations,
             report: Report {
@@ -270,6 +273,7 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
                 history: self.history,
                 elapsed: started.elapsed(),
             },
-        })
+        };
+        Ok((self.trajectory, rest))
     }
 }

@@ -111,6 +111,48 @@ fn two_threads_share_a_handle_or_have_their_own() {
 }
 
 #[test]
+fn a_step_in_ptx_of_the_users_own() {
+    // x' = u_0 x + u_1, as the map of that kind.
+    let text = ".reg .f64 %a, %b;
+        ld.global.nc.f64 %a, [%at];
+        ld.global.nc.f64 %b, [%at+8];
+        mul.rn.f64 %x0, %a, %x0;
+        add.rn.f64 %x0, %x0, %b;";
+    let map = Map::<f64>::new(Kind::Affine, &[]);
+    let inputs = Array2::from_shape_vec((700, 2), Noise::new(2).vec(1400, 0.9)).unwrap();
+    let x0 = array![0.3];
+    let problem = Problem::new(&map, x0.view(), inputs.view()).unwrap();
+    let device = cuda().with_step(text);
+    for solver in [Solver::sequential(), Solver::jacobi(), Solver::auto()] {
+        let solution = solver.solve(&problem, &device).unwrap();
+        assert!(difference(solution.states(), plain_loop(&problem).view()) < 1e-13);
+    }
+    // That it is this text which runs: with another one the answer is another.
+    let other = cuda().with_step("mov.f64 %x0, 0d3FF0000000000000;");
+    let ones = Solver::sequential().solve(&problem, &other).unwrap();
+    assert!(ones.states().iter().all(|&x| x == 1.0));
+    let refused = Solver::sequential().solve(&problem, &cuda().with_step("add.f64 %x0, %y;"));
+    let fault = refused.unwrap_err();
+    let source = std::error::Error::source(&fault).unwrap().to_string();
+    assert!(source.starts_with("the driver refused the PTX"), "{source}");
+}
+
+#[test]
+fn a_resident_solution_is_fetched_later() {
+    let gru = Gru::<f64>::random(1, 2, 5);
+    let inputs = Array2::from_elem((600, 1), 0.3);
+    let x0 = Array1::zeros(2);
+    let problem = Problem::new(&gru, x0.view(), inputs.view()).unwrap();
+    let device = cuda();
+    let resident = Solver::jacobi().block(50).solve_resident(&problem, &device).unwrap();
+    assert!(resident.converged());
+    let sweeps = resident.report().sweeps;
+    let solution = resident.fetch().unwrap();
+    assert_eq!(solution.report().sweeps, sweeps);
+    assert!(difference(solution.states(), plain_loop(&problem).view()) < 1e-13);
+}
+
+#[test]
 fn a_guess_is_used() {
     let gru = Gru::<f64>::random(1, 2, 5);
     let inputs = Array2::from_elem((600, 1), 0.3);

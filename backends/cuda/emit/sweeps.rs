@@ -31,6 +31,8 @@ pub(in crate::backends::cuda) struct Step {
     /// Columns in one thread of `linearize`.
     together: usize,
     structure: Structure,
+    /// The user's instructions in place of those of `value`.
+    text: Option<String>,
 }
 
 impl Step {
@@ -41,7 +43,12 @@ impl Step {
         together: usize,
         structure: Structure,
     ) -> Self {
-        Self { precision, value, columns, together, structure }
+        Self { precision, value, columns, together, structure, text: None }
+    }
+
+    /// With the user's instructions for the step's value, if there are any.
+    pub(in crate::backends::cuda) fn with_text(self, text: Option<&str>) -> Self {
+        Self { text: text.map(str::to_owned), ..self }
     }
 
     fn n(&self) -> usize {
@@ -88,6 +95,10 @@ impl Step {
 
     fn step(&self, text: &mut Text, inputs: &str) {
         text.address(inputs);
+        if let Some(own) = &self.text {
+            text.raw(own);
+            return text.raw("\n");
+        }
         let made = code(&self.value, self.precision, 0, self.leaves("%at"));
         text.raw(&made.text);
         let next: Vec<_> = made.outputs.iter().map(|copies| copies[0].as_str()).collect();
