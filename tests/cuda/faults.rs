@@ -86,3 +86,50 @@ fn the_absence_of_a_driver_is_said() {
 fn without_a_driver() {
     assert_eq!(fault(Cuda::new(0)), CudaFault::NoDriver);
 }
+
+/// As [`elsewhere`], on the emulated driver alone, which can be told what to lack.
+fn emulated(name: &str, variable: &str, value: &str) {
+    if format!("{:?}", cuda()).contains("Emulated") {
+        elsewhere(name, &[(variable, value)]);
+    }
+}
+
+#[test]
+fn the_absence_of_a_device_is_said() {
+    emulated("without_a_device", "EMULATED_CUDA_DEVICES", "0");
+}
+
+#[test]
+#[ignore = "run by another test, without a device"]
+fn without_a_device() {
+    assert_eq!(fault(Cuda::new(0)), CudaFault::NoDevice);
+}
+
+#[test]
+fn an_old_driver_is_said() {
+    emulated("with_an_old_driver", "EMULATED_CUDA_VERSION", "10020");
+}
+
+#[test]
+#[ignore = "run by another test, with an old driver"]
+fn with_an_old_driver() {
+    let fault = fault(Cuda::new(0));
+    assert_eq!(fault, CudaFault::OldDriver { found: 10_020, needed: 11_000 });
+    assert_eq!(fault.to_string(), "the driver is for CUDA 10.2, and 11.0 or newer is needed");
+}
+
+#[test]
+fn too_little_memory_is_said() {
+    emulated("without_memory", "EMULATED_CUDA_MEMORY", "100000");
+}
+
+#[test]
+#[ignore = "run by another test, with little memory"]
+fn without_memory() {
+    let map = Map::<f64>::new(Kind::Logistic, &[2.9]);
+    let x0 = array![0.3];
+    let problem = Problem::autonomous(&map, x0.view(), 100_000).unwrap();
+    let error = Solver::jacobi().solve(&problem, &cuda()).unwrap_err();
+    let fault = error.source().unwrap().downcast_ref::<CudaFault>().unwrap();
+    assert_eq!(*fault, CudaFault::OutOfMemory, "{error}");
+}
