@@ -121,3 +121,215 @@ fn longs() {
         sub.cc.u32 %l4, %l0, %l2; subc.u32 %l5, %l1, %l3; mov.b64 %w, {%l4, %l5};";
     check(both, borrow, &LONGS, u64::wrapping_sub);
 }
+
+#[test]
+fn halves() {
+    const HALVES: [u16; 8] = [0, 1, 2, 15, 16, 0x7fff, 0x8000, 0xffff];
+    let both = ["u16", "u16"];
+    check(both, "add.u16 %w, %u, %v;", &HALVES, u16::wrapping_add);
+    check(both, "mul.lo.u16 %w, %u, %v;", &HALVES, u16::wrapping_mul);
+    check(["u16", "u32"], "mul.wide.s16 %w, %u, %v;", &HALVES, |a, b| {
+        (i32::from(a as i16) * i32::from(b as i16)) as u32
+    });
+    check(both, "min.s16 %w, %u, %v;", &HALVES, |a, b| (a as i16).min(b as i16) as u16);
+    check(both, "setp.lt.s16 %p, %u, %v; selp.u16 %w, 1, 0, %p;", &HALVES, |a, b| {
+        u16::from((a as i16) < b as i16)
+    });
+}
+
+const SINGLES: [f32; 17] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.5,
+    0.1,
+    1e-45,
+    -1e-40,
+    f32::MIN_POSITIVE,
+    f32::MAX,
+    f32::MIN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::NAN,
+    16_777_217.0,
+    -3.7e-12,
+    0.333_333_34,
+    1e19,
+];
+
+/// Bits, with every NaN the same.
+fn bits(x: f32) -> u32 {
+    if x.is_nan() { 0x7fff_ffff } else { x.to_bits() }
+}
+
+fn double_bits(x: f64) -> u64 {
+    if x.is_nan() { 0x7fff_ffff_ffff_ffff } else { x.to_bits() }
+}
+
+/// Of `f32`, compared by bits.
+#[track_caller]
+fn check_singles(instruction: &str, expected: impl Fn(f32, f32) -> f32) {
+    let got = pairs::<f32, f32>(["f32", "f32"], instruction, &SINGLES, &SINGLES);
+    for (i, &a) in SINGLES.iter().enumerate() {
+        for (j, &b) in SINGLES.iter().enumerate() {
+            let got = got[i * SINGLES.len() + j];
+            let expected = expected(a, b);
+            assert_eq!(
+                bits(got),
+                bits(expected),
+                "{instruction} of {a:e} and {b:e}: {got:e}, {expected:e}"
+            );
+        }
+    }
+}
+
+/// Of `f64`, compared by bits.
+#[track_caller]
+fn check_doubles(instruction: &str, expected: impl Fn(f64, f64) -> f64) {
+    let values =
+        SINGLES.map(|x| if x == f32::MAX { f64::MAX } else { f64::from(x) * (1.0 + 1e-12) });
+    let got = pairs::<f64, f64>(["f64", "f64"], instruction, &values, &values);
+    for (i, &a) in values.iter().enumerate() {
+        for (j, &b) in values.iter().enumerate() {
+            let got = got[i * values.len() + j];
+            let expected = expected(a, b);
+            assert_eq!(
+                double_bits(got),
+                double_bits(expected),
+                "{instruction} of {a:e} and {b:e}: {got:e}, {expected:e}"
+            );
+        }
+    }
+}
+
+fn flush(x: f32) -> f32 {
+    if x.is_subnormal() { 0f32.copysign(x) } else { x }
+}
+
+#[test]
+fn singles() {
+    check_singles("add.f32 %w, %u, %v;", |a, b| a + b);
+    check_singles("sub.rn.f32 %w, %u, %v;", |a, b| a - b);
+    check_singles("mul.f32 %w, %u, %v;", |a, b| a * b);
+    check_singles("mul.ftz.f32 %w, %u, %v;", |a, b| flush(flush(a) * flush(b)));
+    check_singles("mul.sat.f32 %w, %u, %v;", |a, b| {
+        let product = a * b;
+        if product.is_nan() { 0.0 } else { product.clamp(0.0, 1.0) + 0.0 }
+    });
+    check_singles("fma.rn.f32 %w, %u, %v, %u;", |a, b| a.mul_add(b, a));
+    check_singles("div.rn.f32 %w, %u, %v;", |a, b| a / b);
+    check_singles("rcp.rn.f32 %w, %u;", |a, _| 1.0 / a);
+    check_singles("sqrt.rn.f32 %w, %u;", |a, _| a.sqrt());
+    check_singles("neg.f32 %w, %u;", |a, _| -a);
+    check_singles("abs.f32 %w, %u;", |a, _| a.abs());
+    check_singles("copysign.f32 %w, %u, %v;", |a, b| b.copysign(a));
+    check_singles("ex2.approx.f32 %w, %u;", |a, _| f64::from(a).exp2() as f32);
+    check_singles("ex2.approx.ftz.f32 %w, %u;", |a, _| flush(f64::from(flush(a)).exp2() as f32));
+    check_singles("lg2.approx.f32 %w, %u;", |a, _| f64::from(a).log2() as f32);
+    check_singles("min.f32 %w, %u, %v;", |a, b| match (a.is_nan(), b.is_nan()) {
+        (true, _) => b,
+        (_, true) => a,
+        _ if a == b => {
+            if a.is_sign_negative() {
+                a
+            } else {
+                b
+            }
+        }
+        _ => {
+            if a < b {
+                a
+            } else {
+                b
+            }
+        }
+    });
+}
+
+/// The nearest below of an exact value that `f64` holds.
+fn down(exact: f64) -> f32 {
+    let nearest = exact as f32;
+    if f64::from(nearest) > exact { nearest.next_down() } else { nearest }
+}
+
+#[test]
+fn directed_singles() {
+    let finite = |a: f32, b: f32| a.is_finite() && b.is_finite();
+    check_singles("mul.rm.f32 %w, %u, %v;", |a, b| {
+        if finite(a, b) { down(f64::from(a) * f64::from(b)) } else { a * b }
+    });
+    check_singles("mul.rp.f32 %w, %u, %v;", |a, b| {
+        if finite(a, b) { -down(-(f64::from(a) * f64::from(b))) } else { a * b }
+    });
+    check_singles("mul.rz.f32 %w, %u, %v;", |a, b| {
+        let exact = f64::from(a) * f64::from(b);
+        if finite(a, b) { down(exact.abs()).copysign(exact as f32) } else { a * b }
+    });
+}
+
+#[test]
+fn doubles() {
+    check_doubles("add.f64 %w, %u, %v;", |a, b| a + b);
+    check_doubles("mul.rn.f64 %w, %u, %v;", |a, b| a * b);
+    check_doubles("fma.rn.f64 %w, %u, %v, %v;", |a, b| a.mul_add(b, b));
+    check_doubles("div.rn.f64 %w, %u, %v;", |a, b| a / b);
+    check_doubles("sqrt.rn.f64 %w, %u;", |a, _| a.sqrt());
+    check_doubles("max.f64 %w, %u, %v;", |a, b| match (a.is_nan(), b.is_nan()) {
+        (true, _) => b,
+        (_, true) => a,
+        _ if a == b => {
+            if a.is_sign_negative() {
+                b
+            } else {
+                a
+            }
+        }
+        _ => {
+            if a > b {
+                a
+            } else {
+                b
+            }
+        }
+    });
+}
+
+#[test]
+fn comparisons() {
+    let both = ["f32", "u32"];
+    type Relation = fn(f32, f32) -> bool;
+    let cases: [(&str, Relation); 10] = [
+        ("eq", |a, b| a == b),
+        ("ne", |a, b| a != b && !a.is_nan() && !b.is_nan()),
+        ("lt", |a, b| a < b),
+        ("ge", |a, b| a >= b),
+        ("equ", |a, b| a == b || a.is_nan() || b.is_nan()),
+        ("neu", |a, b| a != b),
+        ("ltu", |a, b| a < b || a.is_nan() || b.is_nan()),
+        ("geu", |a, b| a >= b || a.is_nan() || b.is_nan()),
+        ("num", |a, b| !a.is_nan() && !b.is_nan()),
+        ("nan", |a, b| a.is_nan() || b.is_nan()),
+    ];
+    for (word, expected) in cases {
+        let instruction = format!("setp.{word}.f32 %p, %u, %v; selp.u32 %w, 1, 0, %p;");
+        check(both, &instruction, &SINGLES, |a, b| u32::from(expected(a, b)));
+    }
+    let both = ["u32", "u32"];
+    let combined = "setp.lo.u32 %q, %u, 5; setp.lt.xor.s32 %p|%q, %u, %v, %q;\n\
+        selp.u32 %w, 1, 0, %p; @%q add.u32 %w, %w, 2;";
+    check(both, combined, &WORDS, |a, b| {
+        let (holds, small) = ((a as i32) < b as i32, a < 5);
+        u32::from(holds ^ small) + 2 * u32::from(!holds ^ small)
+    });
+    // A guard that its own instruction writes.
+    let guarded = "setp.lo.u32 %p, %u, 5; mov.u32 %w, 0; mov.pred %q, %p;\n\
+        @%p setp.lo.and.u32 %p|%q, %v, 5, %p; @%p add.u32 %w, %w, 1; @%q add.u32 %w, %w, 2;";
+    check(both, guarded, &WORDS, |a, b| match (a < 5, b < 5) {
+        (false, _) => 0,
+        (true, true) => 1,
+        (true, false) => 2,
+    });
+    check(both, "set.gt.u32.s32 %w, %u, %v;", &WORDS, |a, b| {
+        if a as i32 > b as i32 { u32::MAX } else { 0 }
+    });
+}

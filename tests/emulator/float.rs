@@ -17,7 +17,8 @@ pub(crate) fn flushed(x: f32) -> f32 {
 /// Into [0, 1]; NaN becomes +0.
 #[inline(always)]
 pub(crate) fn saturated(x: f32) -> f32 {
-    if x > 0.0 { if x < 1.0 { x } else { 1.0 } } else { 0.0 }
+    let positive = if x > 0.0 { x } else { 0.0 };
+    if positive < 1.0 { positive } else { 1.0 }
 }
 
 macro_rules! reals {

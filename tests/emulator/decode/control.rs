@@ -40,8 +40,10 @@ impl Decoder<'_> {
                 self.emit(Action::Exit, Slots::default());
             }
             "nanosleep" => {
-                words.take("u32");
                 self.count(operands, 1)?;
+                if words.take_type() != Some(Type::U32) {
+                    return Err(self.refusal("`nanosleep` wants .u32"));
+                }
                 self.source(&operands[0], Type::U32)?;
                 self.emit(Action::Sleep, Slots::default());
             }
@@ -186,7 +188,7 @@ impl Decoder<'_> {
             debug_assert!(matches!(variable.space, Space::Register | Space::Parameter));
             self.scopes.declare(&variable.name, variable.line, symbol)?;
         }
-        self.body(function.body.as_deref().unwrap_or(&[]))?;
+        self.statements(function.body.as_deref().unwrap_or(&[]))?;
         self.finish(function.line)
     }
 }

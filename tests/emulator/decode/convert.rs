@@ -220,7 +220,7 @@ impl Decoder<'_> {
             8 => lanes!(|a: u64| -> u64 { a }),
             _ => return Err(self.bad_type("mov", ty)),
         };
-        let a = self.source(&operands[1], ty)?;
+        let a = self.source_or_address(&operands[1], ty)?;
         let d = self.destination(&operands[0], ty)?;
         self.emit_lanes(f, Slots { d, a, ..Slots::default() });
         Ok(())
@@ -310,7 +310,7 @@ impl Decoder<'_> {
             _ => 0,
         };
         let added = if to { window.wrapping_neg() } else { window };
-        let (a, b) = (self.source(&operands[1], Type::U64)?, self.long_constant(added));
+        let (a, b) = (self.source_or_address(&operands[1], Type::U64)?, self.long_constant(added));
         let d = self.destination(&operands[0], Type::U64)?;
         self.emit_lanes(
             lanes!(|a: u64, b: u64| -> u64 { a.wrapping_add(b) }),
@@ -350,8 +350,13 @@ impl Decoder<'_> {
             },
             _ => from,
         };
-        let a = self.source_where(&operands[1], from, Type::fits)?;
         let float = |ty: Type| ty.class() == Class::Float;
+        let a = match &operands[1] {
+            Operand::Name(name) if self.is_special(name) && !float(to) => {
+                self.special_register(name, from)?
+            }
+            operand => self.source_where(operand, from, Type::fits)?,
+        };
         let wrong = if flush && from != Type::F32 && to != Type::F32 {
             Some(".ftz")
         } else if float(from) && !float(to) && whole_rounding.is_none()
@@ -488,9 +493,7 @@ impl Decoder<'_> {
         if saturate {
             let f = match to {
                 Type::F32 => lanes!(|a: f32| -> f32 { float::saturated(a) }),
-                _ => lanes!(|a: f64| -> f64 {
-                    if a > 0.0 { if a < 1.0 { a } else { 1.0 } } else { 0.0 }
-                }),
+                _ => lanes!(|a: f64| -> f64 { if a > 0.0 { a.min(1.0) } else { 0.0 } }),
             };
             steps.push((Some(f), to == Type::F64));
         }

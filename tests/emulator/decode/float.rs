@@ -141,6 +141,9 @@ impl Decoder<'_> {
         if opcode == "testp" {
             return self.test_property(words, operands);
         }
+        if opcode == "tanh" && self.module.architecture < 75 {
+            return Err(self.refusal("Instruction 'tanh' requires .target sm_75 or higher"));
+        }
         let ty =
             words.take_type().ok_or_else(|| self.refusal(format!("`{opcode}` has no type")))?;
         self.float_operation(opcode, ty, if opcode == "copysign" { 3 } else { 2 }, words, operands)
@@ -223,7 +226,10 @@ impl Decoder<'_> {
         let has_approximation = only_approximate || matches!(opcode, "div" | "rcp" | "sqrt");
         let must_round = matches!(opcode, "fma" | "div" | "rcp" | "sqrt") || opcode == "mad";
         let double_approximation = matches!(opcode, "rcp" | "rsqrt");
-        let wrong = if modifiers.approximate && !has_approximation {
+        let flushes = modifiers.flush || opcode == "rsqrt";
+        let wrong = if ty == Type::F64 && modifiers.approximate && !flushes {
+            Some(".approx.f64 without .ftz")
+        } else if modifiers.approximate && !has_approximation {
             Some(".approx")
         } else if modifiers.approximate
             && (modifiers.rounded || ty == Type::F64 && !double_approximation)

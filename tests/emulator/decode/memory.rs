@@ -13,9 +13,12 @@ impl Decoder<'_> {
         words: &mut Words,
         operands: &[Operand],
     ) -> Result<(), Refusal> {
-        for hint in ["L1", "L2", "level::"] {
-            words.drop_prefixed(hint);
+        let hinted =
+            ["L1::", "L2::", "level::"].map(|hint| words.drop_prefixed(hint)).contains(&true);
+        if hinted && self.module.version < 74 {
+            return Err(self.refusal("cache hints require PTX ISA .version 7.4 or later"));
         }
+        words.take_any(&["L1", "L2"]);
         match opcode {
             "ld" | "ldu" => self.load(words, operands),
             "st" => self.store(words, operands),
@@ -67,7 +70,9 @@ impl Decoder<'_> {
     ) -> Result<Access, Refusal> {
         let (strong, spins) = self.take_order(words)?;
         let place = self.take_place(words);
-        words.take("nc");
+        if words.take("nc") && place != Place::Global {
+            return Err(self.refusal("Modifier '.nc' requires .global space"));
+        }
         words.take_any(&["ca", "cg", "cs", "lu", "cv", "wb", "wt"]);
         let elements = match words.take_any(&["v2", "v4"]) {
             Some("v2") => 2,

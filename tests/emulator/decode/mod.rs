@@ -56,7 +56,7 @@ pub(crate) fn kernel(
     let Some(body) = &entry.body else {
         return Err(Refusal::at(entry.line, format!("`{}` has no body", entry.name)));
     };
-    decoder.body(body)?;
+    decoder.statements(body)?;
     decoder.finish(entry.line)?;
     while let Some(name) = decoder.waiting.pop() {
         decoder.called_function(&name)?;
@@ -170,9 +170,8 @@ impl<'a> Decoder<'a> {
         Refusal::at(self.line, reason)
     }
 
-    /// A function's body in a scope of its own.
-    fn body(&mut self, statements: &[Statement]) -> Result<(), Refusal> {
-        self.scopes.open();
+    /// Statements in the scope that is open.
+    fn statements(&mut self, statements: &[Statement]) -> Result<(), Refusal> {
         // Labels may be branched to before they stand.
         for statement in statements {
             if let Statement::Label(name, line) = statement {
@@ -192,11 +191,14 @@ impl<'a> Decoder<'a> {
                         self.labels[label as usize].0 = Some(self.code.len() as u32);
                     }
                 }
-                Statement::Block(inner) => self.body(inner)?,
+                Statement::Block(inner) => {
+                    self.scopes.open();
+                    self.statements(inner)?;
+                    self.scopes.close();
+                }
                 Statement::Instruction(instruction) => self.instruction(instruction)?,
             }
         }
-        self.scopes.close();
         Ok(())
     }
 
@@ -399,12 +401,15 @@ impl Words<'_> {
         Type::of(&self.all[i])
     }
 
-    /// Modifiers that begin so, as cache hints do.
-    fn drop_prefixed(&mut self, prefix: &str) {
+    /// Whether there are modifiers that begin so, as cache hints do; all are taken.
+    fn drop_prefixed(&mut self, prefix: &str) -> bool {
+        let mut found = false;
         for i in 1..self.all.len() {
             if self.all[i].starts_with(prefix) {
                 self.used[i] = true;
+                found = true;
             }
         }
+        found
     }
 }

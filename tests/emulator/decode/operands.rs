@@ -72,6 +72,29 @@ impl Decoder<'_> {
         self.source_where(operand, ty, Type::agrees)
     }
 
+    /// The same of `mov` and `cvta`, which also take a variable's address and special registers.
+    pub(super) fn source_or_address(
+        &mut self,
+        operand: &Operand,
+        ty: Type,
+    ) -> Result<u32, Refusal> {
+        let (name, offset) = match operand {
+            Operand::Name(name) => (name, 0),
+            Operand::Offset(name, offset) => (name, *offset),
+            _ => return self.source(operand, ty),
+        };
+        if self.is_special(name) {
+            return self.special_register(name, ty);
+        }
+        if name == "WARP_SZ" {
+            return self.source(operand, ty);
+        }
+        match self.symbol(name)? {
+            Symbol::Register { .. } => self.source(operand, ty),
+            symbol => self.address_of(&symbol, offset, ty),
+        }
+    }
+
     pub(super) fn source_where(
         &mut self,
         operand: &Operand,
@@ -80,22 +103,18 @@ impl Decoder<'_> {
     ) -> Result<u32, Refusal> {
         match operand {
             Operand::Name(name) => {
-                if let Some(slot) = self.special_register(name, ty)? {
-                    return Ok(slot);
+                if name == "WARP_SZ" {
+                    return self.immediate(&Operand::Integer(32), ty);
+                }
+                if self.is_special(name) {
+                    return Err(self.refusal("Special register argument not allowed"));
                 }
                 match self.symbol(name)? {
                     Symbol::Register { ty: own, slot } if allowed(ty, own) => Ok(slot),
                     Symbol::Register { ty: own, .. } => Err(self.mismatch(name, own, ty)),
-                    symbol => self.address_of(&symbol, 0, ty),
+                    _ => Err(self.refusal(format!("Arguments mismatch: `{name}` is no register"))),
                 }
             }
-            Operand::Offset(name, offset) => match self.symbol(name)? {
-                Symbol::Register { .. } => {
-                    Err(self
-                        .refusal(format!("`{name}{offset:+}` is no operand outside of an address")))
-                }
-                symbol => self.address_of(&symbol, *offset, ty),
-            },
             Operand::Not(name) => {
                 let slot = self.source(&Operand::Name(name.clone()), ty)?;
                 if ty != Type::Pred {
@@ -184,7 +203,7 @@ impl Decoder<'_> {
                 );
                 return Ok(wide);
             }
-            Symbol::Label(_) | Symbol::Register { .. } | Symbol::Range { .. } => {
+            Symbol::Label(_) | Symbol::Register { .. } => {
                 return Err(self.refusal("Arguments mismatch: no address and no register"));
             }
         };
@@ -207,6 +226,9 @@ impl Decoder<'_> {
             return Err(self.refusal("Arguments mismatch: an address `[…]` expected"));
         };
         let Some(name) = name else {
+            if place != Place::Local {
+                return Err(self.refusal("Immediate addresses allowed only for .local state space"));
+            }
             return Ok((place, Base::Absolute, *offset));
         };
         let symbol = self.symbol(name)?;
@@ -241,7 +263,7 @@ impl Decoder<'_> {
                 }
                 return Ok((Place::Shared, Base::Word(start), *offset));
             }
-            Symbol::Label(_) | Symbol::Range { .. } => {
+            Symbol::Label(_) => {
                 return Err(self.refusal(format!("`{name}` is no address")));
             }
         };
@@ -257,13 +279,14 @@ impl Decoder<'_> {
         Ok((own, Base::Absolute, start as i64 + offset))
     }
 
-    /// A special register read as `ty`, if `name` is one.
-    fn special_register(&mut self, name: &str, ty: Type) -> Result<Option<u32>, Refusal> {
-        if self.scopes.find(name).is_some() || !name.starts_with('%') && name != "WARP_SZ" {
-            return Ok(None);
-        }
+    /// Whether the name may be a special register's: it begins so, and no register has it.
+    pub(super) fn is_special(&self, name: &str) -> bool {
+        name.starts_with('%') && self.scopes.find(name).is_none()
+    }
+
+    /// A special register read as `ty`.
+    pub(super) fn special_register(&mut self, name: &str, ty: Type) -> Result<u32, Refusal> {
         let special = match name {
-            "WARP_SZ" => return Ok(Some(self.word_constant(32))),
             "%laneid" => Special::Lane,
             "%warpid" => Special::Warp,
             "%nwarpid" => Special::Warps,
@@ -276,7 +299,7 @@ impl Decoder<'_> {
                 let size = self.new_word();
                 let slots = Slots { d: size, a: total, b: start, ..Slots::default() };
                 self.emit_lanes(lanes!(|a: u32, b: u32| -> u32 { a.wrapping_sub(b) }), slots);
-                return Ok(Some(size));
+                return Ok(size);
             }
             "%total_smem_size" => Special::TotalShared,
             "%lanemask_eq" => Special::LanesEqual,
@@ -285,36 +308,37 @@ impl Decoder<'_> {
             "%lanemask_gt" => Special::LanesAbove,
             "%lanemask_ge" => Special::LanesFrom,
             _ => {
+                let unknown = self.refusal(format!("Unknown symbol '{name}'"));
                 let Some((kind, axis)) = name.split_once('.') else {
-                    return Ok(None);
+                    return Err(unknown);
                 };
                 let axis = match axis {
                     "x" => 0,
                     "y" => 1,
                     "z" => 2,
-                    _ => return Ok(None),
+                    _ => return Err(unknown),
                 };
                 match kind {
                     "%tid" => Special::Thread(axis),
                     "%ctaid" => Special::Block(axis),
                     "%ntid" => Special::BlockSize(axis),
                     "%nctaid" => Special::GridSize(axis),
-                    _ => return Ok(None),
+                    _ => return Err(unknown),
                 }
             }
         };
         let slot = self.special(special);
         match ty {
-            Type::B32 | Type::U32 | Type::S32 | Type::B16 | Type::U16 | Type::S16 => Ok(Some(slot)),
-            Type::B64 | Type::U64 | Type::S64 => {
-                let wide = self.new_long();
+            Type::B32 | Type::U32 | Type::S32 => Ok(slot),
+            Type::B16 | Type::U16 | Type::S16 => {
+                let low = self.new_word();
                 self.emit_lanes(
-                    lanes!(|a: u32| -> u64 { u64::from(a) }),
-                    Slots { d: wide, a: slot, ..Slots::default() },
+                    lanes!(|a: u32| -> u32 { a & 0xffff }),
+                    Slots { d: low, a: slot, ..Slots::default() },
                 );
-                Ok(Some(wide))
+                Ok(low)
             }
-            _ => Err(self.refusal(format!("`{name}` cannot be read as .{}", ty.name()))),
+            _ => Err(self.mismatch(name, Type::U32, ty)),
         }
     }
 }

@@ -11,12 +11,6 @@ pub(crate) enum Symbol {
         ty: Type,
         slot: u32,
     },
-    /// Registers `name0` … of consecutive slots.
-    Range {
-        ty: Type,
-        first: u32,
-        count: u32,
-    },
     Shared {
         offset: u32,
     },
@@ -37,11 +31,32 @@ pub(crate) enum Symbol {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Scopes(Vec<HashMap<String, Symbol>>);
+pub(super) struct Scopes(Vec<Scope>);
+
+#[derive(Debug, Default)]
+struct Scope {
+    names: HashMap<String, Symbol>,
+    /// Registers `name0` … of consecutive slots: the type, the first slot and the number.
+    ranges: HashMap<String, (Type, u32, u32)>,
+}
+
+impl Scope {
+    /// The register of a range that the name means.
+    fn in_range(&self, name: &str) -> Option<Symbol> {
+        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        // `%r12` is of `%r<…>`, and may be of `%r1<…>`.
+        (stem..name.len()).find_map(|split| {
+            let (prefix, number) = name.split_at(split);
+            let &(ty, first, count) = self.ranges.get(prefix)?;
+            let number: u32 = number.parse().ok().filter(|&number| number < count)?;
+            Some(Symbol::Register { ty, slot: first + number })
+        })
+    }
+}
 
 impl Scopes {
     pub(super) fn open(&mut self) {
-        self.0.push(HashMap::new());
+        self.0.push(Scope::default());
     }
 
     pub(super) fn close(&mut self) {
@@ -52,60 +67,64 @@ impl Scopes {
         let Some(scope) = self.0.last_mut() else {
             return Ok(());
         };
-        if scope.insert(name.to_owned(), symbol).is_some() {
-            return Err(Refusal::at(line, format!("Duplicate definition of variable '{name}'")));
+        if scope.in_range(name).is_some() || scope.names.insert(name.to_owned(), symbol).is_some() {
+            return Err(duplicate(name, line));
+        }
+        Ok(())
+    }
+
+    fn declare_range(
+        &mut self,
+        name: &str,
+        line: u32,
+        range: (Type, u32, u32),
+    ) -> Result<(), Refusal> {
+        let Some(scope) = self.0.last_mut() else {
+            return Ok(());
+        };
+        let number = |other: &str| other.strip_prefix(name).and_then(|digits| digits.parse().ok());
+        let taken = scope.names.keys().any(|other| number(other).is_some_and(|n: u32| n < range.2));
+        if taken || scope.ranges.insert(name.to_owned(), range).is_some() {
+            return Err(duplicate(name, line));
         }
         Ok(())
     }
 
     /// What `name` means here; a register of a range is found by its number.
     pub(super) fn find(&self, name: &str) -> Option<Symbol> {
-        let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-        for scope in self.0.iter().rev() {
-            match scope.get(name) {
-                Some(Symbol::Range { .. }) | None => {}
-                Some(symbol) => return Some(symbol.clone()),
-            }
-            // `%r12` is of `%r<…>`, and may be of `%r1<…>`.
-            for split in name.len() - digits..name.len() {
-                let (prefix, number) = name.split_at(split);
-                if number.len() > 1 && number.starts_with('0') {
-                    continue;
-                }
-                if let (Some(&Symbol::Range { ty, first, count }), Ok(i)) =
-                    (scope.get(prefix), number.parse::<u32>())
-                    && i < count
-                {
-                    return Some(Symbol::Register { ty, slot: first + i });
-                }
-            }
-        }
-        None
+        self.0
+            .iter()
+            .rev()
+            .find_map(|scope| scope.names.get(name).cloned().or_else(|| scope.in_range(name)))
     }
+}
+
+fn duplicate(name: &str, line: u32) -> Refusal {
+    Refusal::at(line, format!("Duplicate definition of variable '{name}'"))
 }
 
 impl Decoder<'_> {
     /// Gives a variable of a function its place.
     pub(super) fn declare(&mut self, variable: &Variable) -> Result<(), Refusal> {
+        if let Some(count) = variable.range {
+            let file = match variable.ty.bytes() {
+                0 => &mut self.predicates,
+                8 => &mut self.longs,
+                _ => &mut self.words,
+            };
+            let range = (variable.ty, *file, count);
+            *file += count;
+            return self.scopes.declare_range(&variable.name, variable.line, range);
+        }
         let symbol = self.place(variable)?;
         self.scopes.declare(&variable.name, variable.line, symbol)
     }
 
     pub(super) fn place(&mut self, variable: &Variable) -> Result<Symbol, Refusal> {
         Ok(match variable.space {
-            Space::Register => match variable.range {
-                None => Symbol::Register { ty: variable.ty, slot: self.new_register(variable.ty) },
-                Some(count) => {
-                    let file = match variable.ty.bytes() {
-                        0 => &mut self.predicates,
-                        8 => &mut self.longs,
-                        _ => &mut self.words,
-                    };
-                    let first = *file;
-                    *file += count;
-                    Symbol::Range { ty: variable.ty, first, count }
-                }
-            },
+            Space::Register => {
+                Symbol::Register { ty: variable.ty, slot: self.new_register(variable.ty) }
+            }
             Space::Shared if variable.is_extern => Symbol::DynamicShared,
             Space::Shared => {
                 let offset = self.shared_bytes.next_multiple_of(variable.align);

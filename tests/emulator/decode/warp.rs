@@ -34,6 +34,9 @@ impl Decoder<'_> {
             "shfl" => self.shuffle(words, operands),
             "vote" => self.vote(words, operands),
             "match" => self.match_values(words, operands),
+            "redux" if self.module.architecture < 80 => {
+                Err(self.refusal("Instruction 'redux' requires .target sm_80 or higher"))
+            }
             "redux" => self.reduce(words, operands),
             _ => Err(self.refusal(format!("`{opcode}` is not emulated"))),
         }
@@ -49,7 +52,9 @@ impl Decoder<'_> {
             self.emit(Action::WarpBarrier, Slots { a, ..Slots::default() });
             return Ok(());
         }
-        words.take("cta");
+        if words.take("cta") && self.module.version < 78 {
+            return Err(self.refusal("'bar.cta' requires PTX ISA .version 7.8 or later"));
+        }
         words.take("aligned");
         let waits = !words.take("arrive");
         let reduction = if words.take("red") {
@@ -76,6 +81,19 @@ impl Decoder<'_> {
             return Err(self.refusal(format!("Wrong number of operands: got {}", operands.len())));
         };
         let inner = &operands[ends..ends + middle];
+        match *inner {
+            [Operand::Integer(number), ..] if !(0..16).contains(&number) => {
+                let reason =
+                    format!("Barrier number '{number}' out of range, expected to be in [0..15]");
+                return Err(self.refusal(reason));
+            }
+            [_, Operand::Integer(count)] if count <= 0 || count % 32 != 0 => {
+                let reason =
+                    "Number of threads participating in barrier must be in multiple of warp size";
+                return Err(self.refusal(reason));
+            }
+            _ => {}
+        }
         let a = self.source(&inner[0], Type::U32)?;
         let counted = inner.len() == 2;
         let b = if counted { self.source(&inner[1], Type::U32)? } else { 0 };

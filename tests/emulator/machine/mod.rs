@@ -37,8 +37,8 @@ pub(crate) struct Launch {
     pub(crate) number: u32,
 }
 
-/// Loads that spin, between two that change something, until the launch is given up.
-const SPINS: u64 = 30_000_000;
+/// Loads that spin until the launch is given up, if no turn is without one and memory does not change.
+const SPINS: u64 = 1_000_000;
 /// Instructions without a store, a barrier or an exit until the launch is given up.
 const IDLE: u64 = 20_000_000_000;
 
@@ -152,6 +152,7 @@ impl Machine<'_> {
     /// Runs a warp for a while.
     fn turn(&mut self, block: &mut Block, w: usize) -> Result<(), Fault> {
         let mut budget = self.policy.turn(&mut self.random);
+        let spins = self.spins;
         while budget > 0 {
             let warp = &block.warps[w];
             let runnable = warp.runnable();
@@ -165,6 +166,9 @@ impl Machine<'_> {
             if let Err((problem, lane, place)) = outcome {
                 return Err(self.fault(block, w as u32, lane, place, problem));
             }
+        }
+        if self.spins == spins {
+            self.spins = 0;
         }
         if self.spins > SPINS || self.idle > IDLE {
             let warp = &block.warps[w];

@@ -25,6 +25,10 @@ impl Refusal {
 /// A whole text.
 #[derive(Debug)]
 pub(crate) struct Module {
+    /// 70 for 7.0.
+    pub(crate) version: u32,
+    /// 70 for `sm_70`.
+    pub(crate) architecture: u32,
     pub(crate) variables: Vec<Variable>,
     pub(crate) functions: Vec<Function>,
 }

@@ -3,6 +3,7 @@
 use super::lexer::{Kind, Token, tokens};
 use super::types::Type;
 use super::{Function, Initial, Instruction, Module, Operand, Refusal, Space, Statement, Variable};
+use crate::settings::ARCHITECTURE;
 
 /// Parses `text` for a driver that takes PTX up to `newest` (70 for 7.0).
 ///
@@ -19,19 +20,22 @@ struct Parser {
 
 impl Parser {
     fn module(mut self, newest: u32) -> Result<Module, Refusal> {
-        let mut module = Module { variables: Vec::new(), functions: Vec::new() };
+        let mut module =
+            Module { version: 0, architecture: 0, variables: Vec::new(), functions: Vec::new() };
         let line = self.line();
         if !self.take_word(".version") {
             return Err(Refusal::at(line, "the text must begin with `.version`"));
         }
-        let (version, minor) = match self.next() {
-            Some(Kind::Double(bits)) => (f64::from_bits(bits), true),
-            Some(Kind::Integer(whole)) => (whole as f64, false),
-            _ => return Err(Refusal::at(line, "`.version` wants a number")),
+        let Some(Kind::Double(bits)) = self.next() else {
+            return Err(Refusal::at(line, "`.version` wants a number such as 7.0"));
         };
-        if !minor || (version * 10.0).round() as u32 > newest {
+        module.version = (f64::from_bits(bits) * 10.0).round() as u32;
+        if module.version > newest {
+            let (found, newest) = (module.version, newest);
             let reason = format!(
-                "Unsupported .version {version:.1}; current version is '{}.{}'",
+                "Unsupported .version {}.{}; current version is '{}.{}'",
+                found / 10,
+                found % 10,
                 newest / 10,
                 newest % 10
             );
@@ -50,7 +54,7 @@ impl Parser {
             let word = self.word("a directive")?;
             match word.as_str() {
                 ".target" => {
-                    self.target(line)?;
+                    module.architecture = self.target(line)?;
                     return Ok(());
                 }
                 ".address_size" => {
@@ -93,26 +97,21 @@ impl Parser {
         }
     }
 
-    fn target(&mut self, line: u32) -> Result<(), Refusal> {
+    fn target(&mut self, line: u32) -> Result<u32, Refusal> {
         let target = self.word("a target")?;
         let known = target
             .strip_prefix("sm_")
             .and_then(|digits| digits.trim_end_matches('a').parse::<u32>().ok());
-        match known {
-            Some(architecture) if architecture <= super::super::settings::ARCHITECTURE => {}
-            _ => {
-                return Err(Refusal::at(
-                    line,
-                    format!(
-                        "SM version specified by .target `{target}` is not supported by the device"
-                    ),
-                ));
-            }
-        }
+        let Some(architecture) = known.filter(|&known| known <= ARCHITECTURE) else {
+            let reason = format!(
+                "SM version specified by .target `{target}` is not supported by the device"
+            );
+            return Err(Refusal::at(line, reason));
+        };
         while self.take(',') {
             self.word("a target's option")?;
         }
-        Ok(())
+        Ok(architecture)
     }
 
     fn pragma(&mut self) -> Result<(), Refusal> {
@@ -316,9 +315,6 @@ impl Parser {
             }
             if self.take('{') {
                 out.push(Statement::Block(self.block()?));
-                continue;
-            }
-            if self.take(';') {
                 continue;
             }
             let line = self.line();
