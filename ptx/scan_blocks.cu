@@ -5,8 +5,8 @@
 // through each chunk again from the result before it. The order of every combination follows from the sizes alone.
 //
 // A team of K lanes, K the power of two from k on, does one chunk of one block. The element lies in shared memory, and the next one
-// is on its way. Forward S ∘ e = (A_e A_S, A_e b_S + b_e): lane c has column c of A_S. In reverse e ∘ S = (A_S A_e, A_S b_e + b_S): lane r has
-// row r of A_S. Component `lane` of b_S is with it too. Columns from k on are zero and stay it.
+// is on its way. An element is appended, S ∘ e = (A_e A_S, A_e b_S + b_e): lane c has column c of A_S; or it is prepended,
+// e ∘ S = (A_S A_e, A_S b_e + b_S): lane r has row r of A_S. Component `lane` of b_S is with it too. Columns from k on are zero and stay it.
 #include "device.cuh"
 
 enum : u32 { ALL = 0xffffffffu };
@@ -14,7 +14,8 @@ enum : u32 { ALL = 0xffffffffu };
 // Where the elements of a batch of sequences lie, [sequences, steps, width].
 struct Layout {
   u64 steps, chunk;  // in elements
-  u32 n, k, sequences, unused;
+  u32 n, k, sequences;
+  u32 backwards;  // whether the steps are gone through from the last to the first
 };
 
 // Sixteen bytes of shared memory, read or written at once. In assembly: the compiler takes such a type apart, and how it puts the parts
@@ -100,6 +101,11 @@ template <class R, int K> struct Team {
     block_offset = u64(layout.n) * k + block * k + lane;
   }
 
+  // The element of the chunk that is number t on the way through it, by its index in the batch.
+  __device__ __forceinline__ u64 index(const Layout &layout, int t) const {
+    return first + (layout.backwards ? chunk_len - 1 - t : t);
+  }
+
   // Steps that the longest team of the warp makes: its lanes go together.
   __device__ __forceinline__ int rounds() const {
     int most = chunk_len;
@@ -153,10 +159,10 @@ template <class R, int K> struct Team {
   }
 
   // S = e.
-  template <bool REVERSE> __device__ __forceinline__ void begin() {
+  template <bool PREPEND> __device__ __forceinline__ void begin() {
     if (!active) return;
     b = element_b[lane];
-    if (REVERSE) {
+    if (PREPEND) {
       read_row(element);
 #pragma unroll
       for (int i = 0; i < LINE; i += WIDE) put(result + lane * PITCH + i, wide(element + lane * PITCH + i));
@@ -165,10 +171,10 @@ template <class R, int K> struct Team {
     }
   }
 
-  // S = S ∘ e, or e ∘ S in reverse.
-  template <bool REVERSE> __device__ __forceinline__ void join() {
+  // S = S ∘ e, or e ∘ S.
+  template <bool PREPEND> __device__ __forceinline__ void join() {
     if (!active) return;
-    if (REVERSE) {
+    if (PREPEND) {
 #pragma unroll
       for (int i = 0; i < LINE; i += WIDE) {
         const Wide<R> x = wide(element_b + i);
@@ -214,30 +220,32 @@ template <class R, int K> struct Team {
   }
 
   // Writes S to an element of the batch.
-  template <bool REVERSE> __device__ __forceinline__ void store(R *elements, u64 index, bool there) {
-    if (REVERSE) __syncwarp();
+  template <bool PREPEND> __device__ __forceinline__ void store(R *elements, u64 index, bool there) {
+    if (PREPEND) __syncwarp();
     if (!there || !active) return;
     R *to = elements + index * width, *row = to + block_matrix;
 #pragma unroll
     for (int i = 0; i < K; ++i) {
-      if (i < k) *row = REVERSE ? result[i * PITCH + lane] : line[i];
+      if (i < k) *row = PREPEND ? result[i * PITCH + lane] : line[i];
       row = next_row(row, k);
     }
     to[block_offset] = b;
   }
 };
 
-// totals[chunk] = the fold of each chunk of `in`, [sequences, chunks, width].
+// totals[chunk] = the fold of each chunk of `in`, [sequences, chunks, width]: each element appended to those before it, or, backwards,
+// to those after it.
 template <class R, int K> INLINE void reduce(const R *in, R *totals, const Layout &layout) {
   __shared__ __align__(16) R shared[Team<R, K>::TEAMS * Team<R, K>::SHARED];
   Team<R, K> team(layout, shared);
   const int rounds = team.rounds();
-  if (team.AHEAD) team.fetch(in, team.first, team.chunk_len > 0);
+  auto index = [&](int t) { return team.index(layout, t); };
+  if (team.AHEAD) team.fetch(in, index(0), team.chunk_len > 0);
 #pragma unroll 1
   for (int t = 0; t < rounds; ++t) {
-    if (!team.AHEAD) team.fetch(in, team.first + t, t < team.chunk_len);
+    if (!team.AHEAD) team.fetch(in, index(t), t < team.chunk_len);
     team.deposit();
-    if (team.AHEAD) team.fetch(in, team.first + t + 1, t + 1 < team.chunk_len);
+    if (team.AHEAD) team.fetch(in, index(t + 1), t + 1 < team.chunk_len);
     if (t == 0) team.template begin<false>();
     else if (t < team.chunk_len) team.template join<false>();
   }
@@ -246,26 +254,26 @@ template <class R, int K> INLINE void reduce(const R *in, R *totals, const Layou
 
 // Each chunk of `elements` scanned in place. `prefixes` are the scanned totals, [sequences, chunks, width]; a null pointer where there is
 // one chunk only.
-template <class R, int K, bool REVERSE> INLINE void scan(R *elements, const R *prefixes, const Layout &layout) {
+template <class R, int K, bool PREPEND> INLINE void scan(R *elements, const R *prefixes, const Layout &layout) {
   __shared__ __align__(16) R shared[Team<R, K>::TEAMS * Team<R, K>::SHARED];
   Team<R, K> team(layout, shared);
   const int rounds = team.rounds();
-  const bool preceded = team.on && (REVERSE ? team.chunk_in_sequence + 1 < team.chunks : team.chunk_in_sequence > 0);
+  const bool preceded = team.on && (layout.backwards ? team.chunk_in_sequence + 1 < team.chunks : team.chunk_in_sequence > 0);
   if (prefixes) {
-    team.fetch(prefixes, REVERSE ? team.chunk + 1 : team.chunk - 1, preceded);
+    team.fetch(prefixes, layout.backwards ? team.chunk + 1 : team.chunk - 1, preceded);
     team.deposit();
-    if (preceded) team.template begin<REVERSE>();
+    if (preceded) team.template begin<PREPEND>();
   }
-  auto index = [&](int t) { return team.first + (REVERSE ? team.chunk_len - 1 - t : t); };
+  auto index = [&](int t) { return team.index(layout, t); };
   if (team.AHEAD) team.fetch(elements, index(0), team.chunk_len > 0);
 #pragma unroll 1
   for (int t = 0; t < rounds; ++t) {
     if (!team.AHEAD) team.fetch(elements, index(t), t < team.chunk_len);
     team.deposit();
     if (team.AHEAD) team.fetch(elements, index(t + 1), t + 1 < team.chunk_len);
-    if (t == 0 && !preceded) team.template begin<REVERSE>();
-    else if (t < team.chunk_len) team.template join<REVERSE>();
-    team.template store<REVERSE>(elements, index(t), t < team.chunk_len);
+    if (t == 0 && !preceded) team.template begin<PREPEND>();
+    else if (t < team.chunk_len) team.template join<PREPEND>();
+    team.template store<PREPEND>(elements, index(t), t < team.chunk_len);
   }
 }
 
@@ -274,11 +282,11 @@ template <class R, int K, bool REVERSE> INLINE void scan(R *elements, const R *p
     reduce<R, K>(in, totals, layout); \
   } \
   extern "C" __global__ void __launch_bounds__((Team<R, K>::THREADS)) \
-      scan_blocks_##K##_forward_##PRECISION(R *elements, const R *prefixes, Layout layout) { \
+      scan_blocks_##K##_append_##PRECISION(R *elements, const R *prefixes, Layout layout) { \
     scan<R, K, false>(elements, prefixes, layout); \
   } \
   extern "C" __global__ void __launch_bounds__((Team<R, K>::THREADS)) \
-      scan_blocks_##K##_reverse_##PRECISION(R *elements, const R *prefixes, Layout layout) { \
+      scan_blocks_##K##_prepend_##PRECISION(R *elements, const R *prefixes, Layout layout) { \
     scan<R, K, true>(elements, prefixes, layout); \
   }
 #define SIZES(PRECISION, R) \
