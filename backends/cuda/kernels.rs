@@ -22,6 +22,11 @@ const PRODUCTS: &str = include_str!("../../ptx/built/products.ptx");
 /// `ptx/states.cu`.
 const STATES: &str = include_str!("../../ptx/built/states.ptx");
 
+/// `ptx/scan_components.cu`.
+const SCAN_COMPONENTS: &str = include_str!("../../ptx/built/scan_components.ptx");
+/// `ptx/scan_blocks.cu`.
+const SCAN_BLOCKS: &str = include_str!("../../ptx/built/scan_blocks.ptx");
+
 /// Threads of a block: as `__launch_bounds__` of the kernels says.
 pub(super) const THREADS: usize = 128;
 /// Components of the largest state that is held in a thread's registers.
@@ -86,6 +91,16 @@ impl Modules {
     /// What sums products of factors.
     pub(super) fn products(&self) -> Result<Arc<Module>> {
         self.module(PRODUCTS.to_owned())
+    }
+
+    /// One scan of maps whose components do not mix.
+    pub(super) fn scan_components(&self, kernel: &str) -> Result<Arc<Module>> {
+        self.module(only(SCAN_COMPONENTS, &[kernel]))
+    }
+
+    /// One scan of maps of blocks, or its reduction.
+    pub(super) fn scan_blocks(&self, kernel: &str) -> Result<Arc<Module>> {
+        self.module(only(SCAN_BLOCKS, &[kernel]))
     }
 
     /// The kernel that runs backwards.

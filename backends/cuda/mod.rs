@@ -8,18 +8,22 @@ mod driver;
 mod emit;
 mod fault;
 mod kernels;
+mod scan;
 mod sweep;
 
 use crate::backend::Backend;
 use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
+use crate::scalar::Real;
+use crate::scan::ScanOp;
 use crate::solver::Linearization;
 use driver::Device;
 use kernels::Modules;
 use std::sync::Arc;
 
 pub use fault::CudaFault;
+pub use scan::DeviceScan;
 
 /// A CUDA device.
 ///
@@ -87,6 +91,46 @@ impl Cuda {
     /// ```
     pub fn with_step(&self, ptx: &str) -> Self {
         Self { step: Some(ptx.into()), ..self.clone() }
+    }
+
+    /// Inclusive scan in place, as [`Cpu::scan`](crate::Cpu::scan), of operators that have kernels.
+    ///
+    /// `elements` are `T` elements of [`op.width()`](ScanOp::width) numbers. The order of combination follows from `T` and
+    /// the operator alone: the bits are the same in every run. Takes twice the memory of `elements` on the device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where the length is not a multiple of the width;
+    /// [`Error::Setting`](crate::Error::Setting) for blocks larger than 32 × 32, or a state without components;
+    /// [`Error::Backend`](crate::Error::Backend) where the device fails.
+    ///
+    /// # Example
+    /// ```no_run
+    /// use deer_solver::{Cuda, scan::AffineScalar};
+    ///
+    /// let mut sums = vec![1.0f64, 1.0, 1.0, 2.0, 1.0, 3.0]; // [a, b] with a = 1
+    /// Cuda::new(0)?.scan(&AffineScalar::new(1), &mut sums)?;
+    /// assert_eq!(sums, [1.0, 1.0, 1.0, 3.0, 1.0, 6.0]);
+    /// # Ok::<(), deer_solver::Error>(())
+    /// ```
+    pub fn scan<R: Real, Op: ScanOp<R> + DeviceScan>(
+        &self,
+        op: &Op,
+        elements: &mut [R],
+    ) -> Result<()> {
+        scan::scan(&self.device, &self.modules, op, elements, false)
+    }
+
+    /// Inclusive scan from the end, in place, as [`Cpu::scan_reverse`](crate::Cpu::scan_reverse). Otherwise as
+    /// [`scan`](Self::scan).
+    ///
+    /// # Errors
+    /// As [`scan`](Self::scan).
+    pub fn scan_reverse<R: Real, Op: ScanOp<R> + DeviceScan>(
+        &self,
+        op: &Op,
+        elements: &mut [R],
+    ) -> Result<()> {
+        scan::scan(&self.device, &self.modules, op, elements, true)
     }
 
     /// The PTX that is made for the steps of `problem`: the kernels that roll blocks, or, with a `linearization`, those

@@ -55,6 +55,8 @@ mod range_safe;
 mod scalar;
 
 pub use affine::Affine;
+#[cfg(feature = "cuda")]
+pub(crate) use affine::Form;
 pub use blocks::AffineBlocks;
 pub use dense::AffineDense;
 pub use diagonal::AffineDiagonal;

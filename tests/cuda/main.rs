@@ -10,6 +10,7 @@ mod gradients;
 #[path = "../solver/maps.rs"]
 #[allow(dead_code, reason = "the solver's tests read the rest")]
 mod maps;
+mod scans;
 mod solves;
 
 use deer_solver::Cuda;
