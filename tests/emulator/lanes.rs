@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 pub(crate) const WARP: usize = 32;
 
 /// The registers of one warp.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Registers {
     pub(crate) words: Vec<[u32; WARP]>,
     pub(crate) longs: Vec<[u64; WARP]>,

@@ -1,5 +1,7 @@
 //! Decoded kernels: what the machine executes.
 
+use std::sync::atomic::AtomicU32;
+
 use crate::lanes::{Lanes, Slots};
 use crate::ptx::Type;
 
@@ -188,14 +190,14 @@ pub(crate) struct Access {
     pub(crate) strong: bool,
     /// A load that threads spin on.
     pub(crate) spins: bool,
+    /// The number of the region that was last found to hold the address.
+    pub(crate) hint: AtomicU32,
 }
 
 #[derive(Debug)]
 pub(crate) struct Atomic {
-    pub(crate) place: Place,
-    pub(crate) base: Base,
-    pub(crate) offset: i64,
-    pub(crate) ty: Type,
+    /// Of one element; its data is not used.
+    pub(crate) access: Access,
     pub(crate) operation: AtomicOperation,
     /// No register takes the old value.
     pub(crate) discard: bool,

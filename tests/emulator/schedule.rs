@@ -60,6 +60,11 @@ impl Policy {
 
     /// The threads of `runnable` that run next, where they stand, and where they wait for the others.
     pub(crate) fn group(&self, random: &mut Random, places: &[u32; 32], runnable: u32) -> Group {
+        // Threads that cannot run stand nowhere.
+        let mut standing = [u32::MAX; 32];
+        for l in 0..32 {
+            standing[l] = places[l] | (runnable >> l & 1).wrapping_sub(1);
+        }
         let place = if random.one_in(self.random_leader) {
             let mut lane = random.below(32);
             while runnable >> lane & 1 == 0 {
@@ -67,18 +72,13 @@ impl Policy {
             }
             places[lane as usize]
         } else {
-            (0..32).filter(|&l| runnable >> l & 1 != 0).map(|l| places[l]).min().unwrap_or(0)
+            standing.iter().fold(u32::MAX, |least, &at| least.min(at))
         };
         let mut lanes = 0;
         let mut meeting = u32::MAX;
-        for (l, &at) in places.iter().enumerate() {
-            if runnable >> l & 1 != 0 {
-                if at == place {
-                    lanes |= 1 << l;
-                } else if at > place {
-                    meeting = meeting.min(at);
-                }
-            }
+        for (l, &at) in standing.iter().enumerate() {
+            lanes |= u32::from(at == place) << l;
+            meeting = meeting.min(if at > place { at } else { u32::MAX });
         }
         if random.one_in(self.split) {
             let part = lanes & random.next() as u32;

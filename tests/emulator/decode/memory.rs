@@ -1,5 +1,7 @@
 //! Loads, stores and atomic operations.
 
+use std::sync::atomic::AtomicU32;
+
 use super::{Decoder, Words};
 use crate::lanes::Slots;
 use crate::program::{Access, Action, Atomic, AtomicOperation, Place};
@@ -139,6 +141,7 @@ impl Decoder<'_> {
             register_bytes: register_bytes as u8,
             strong,
             spins,
+            hint: AtomicU32::new(0),
         })
     }
 
@@ -206,7 +209,20 @@ impl Decoder<'_> {
         let b = self.source(&rest[1], ty)?;
         let c = if inputs == 2 { self.source(&rest[2], ty)? } else { 0 };
         let d = if discard { 0 } else { self.destination(&operands[0], ty)? };
-        let atomic = Atomic { place, base, offset, ty, operation, discard };
+        let access = Access {
+            place,
+            base,
+            offset,
+            ty,
+            elements: 1,
+            data: [0; 4],
+            long: ty.bytes() == 8,
+            register_bytes: ty.bytes() as u8,
+            strong: true,
+            spins: false,
+            hint: AtomicU32::new(0),
+        };
+        let atomic = Atomic { access, operation, discard };
         self.emit(Action::Atomic(Box::new(atomic)), Slots { d, b, c, ..Slots::default() });
         Ok(())
     }

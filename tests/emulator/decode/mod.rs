@@ -3,12 +3,14 @@
 //! Every function that a kernel calls is decoded once into the kernel's own code, with registers and local variables at fixed places, which is why
 //! recursion is refused.
 
+mod bits;
 mod compare;
 mod control;
 mod convert;
 mod float;
 mod integer;
 mod memory;
+mod moves;
 mod operands;
 mod scopes;
 mod warp;
@@ -67,7 +69,7 @@ pub(crate) fn kernel(
         Action::Load(access) | Action::Store(access) => {
             !matches!(access.place, Place::Shared | Place::Generic) || access.ty.bytes() >= 4
         }
-        Action::Atomic(atomic) => atomic.ty.bytes() >= 4,
+        Action::Atomic(atomic) => atomic.access.ty.bytes() >= 4,
         _ => true,
     });
     Ok(Kernel {

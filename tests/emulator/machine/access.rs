@@ -1,5 +1,7 @@
 //! Loads, stores and atomic operations with their checks.
 
+use std::sync::atomic::Ordering;
+
 use super::fault::Problem;
 use super::shared::Accessor;
 use super::{Block, Machine};
@@ -158,6 +160,7 @@ impl Machine<'_> {
         }
     }
 
+    /// By the number of elements, so that the bytes of an access are known where it is compiled.
     fn load_as<T: Element>(
         &mut self,
         block: &mut Block,
@@ -165,10 +168,37 @@ impl Machine<'_> {
         access: &Access,
         active: u32,
     ) -> Checked<()> {
+        match access.elements {
+            1 => self.load_elements::<T, 1>(block, w, access, active),
+            2 => self.load_elements::<T, 2>(block, w, access, active),
+            _ => self.load_elements::<T, 4>(block, w, access, active),
+        }
+    }
+
+    fn store_as<T: Element>(
+        &mut self,
+        block: &mut Block,
+        w: usize,
+        access: &Access,
+        active: u32,
+    ) -> Checked<()> {
+        match access.elements {
+            1 => self.store_elements::<T, 1>(block, w, access, active),
+            2 => self.store_elements::<T, 2>(block, w, access, active),
+            _ => self.store_elements::<T, 4>(block, w, access, active),
+        }
+    }
+
+    fn load_elements<T: Element, const N: usize>(
+        &mut self,
+        block: &mut Block,
+        w: usize,
+        access: &Access,
+        active: u32,
+    ) -> Checked<()> {
         let addresses = addresses(&block.warps[w].registers, access.base, access.offset);
-        let elements = access.elements as usize;
-        let bytes = elements * T::BYTES;
-        let mut hint = 0;
+        let bytes = N * T::BYTES;
+        let mut hint = access.hint.load(Ordering::Relaxed);
         let mut buffer = [0u8; 16];
         let mut rest = active;
         while rest != 0 {
@@ -190,10 +220,11 @@ impl Machine<'_> {
                 }
             }
         }
+        access.hint.store(hint, Ordering::Relaxed);
         Ok(())
     }
 
-    fn store_as<T: Element>(
+    fn store_elements<T: Element, const N: usize>(
         &mut self,
         block: &mut Block,
         w: usize,
@@ -201,9 +232,8 @@ impl Machine<'_> {
         active: u32,
     ) -> Checked<()> {
         let addresses = addresses(&block.warps[w].registers, access.base, access.offset);
-        let elements = access.elements as usize;
-        let bytes = elements * T::BYTES;
-        let mut hint = 0;
+        let bytes = N * T::BYTES;
+        let mut hint = access.hint.load(Ordering::Relaxed);
         let mut buffer = [0u8; 16];
         let mut rest = active;
         while rest != 0 {
@@ -222,6 +252,7 @@ impl Machine<'_> {
             self.put(block, (w, l), access, addresses[l], &buffer[..bytes], &mut hint)
                 .map_err(|problem| (problem, l as u32))?;
         }
+        access.hint.store(hint, Ordering::Relaxed);
         Ok(())
     }
 
@@ -350,27 +381,16 @@ impl Machine<'_> {
         slots: &Slots,
         active: u32,
     ) -> Checked<()> {
-        let addresses = addresses(&block.warps[w].registers, atomic.base, atomic.offset);
-        let bytes = atomic.ty.bytes();
-        let access = Access {
-            place: atomic.place,
-            base: atomic.base,
-            offset: atomic.offset,
-            ty: atomic.ty,
-            elements: 1,
-            data: [0; 4],
-            long: bytes == 8,
-            register_bytes: bytes as u8,
-            strong: true,
-            spins: false,
-        };
+        let access = &atomic.access;
+        let addresses = addresses(&block.warps[w].registers, access.base, access.offset);
+        let bytes = access.ty.bytes();
         let first = self.random.below(32) as usize;
         let mut changed = false;
-        let mut hint = 0;
+        let mut hint = access.hint.load(Ordering::Relaxed);
         for l in (first..WARP).chain(0..first).filter(|l| active >> l & 1 != 0) {
             let problem = |problem| (problem, l as u32);
             let mut buffer = [0u8; 8];
-            self.fetch(block, (w, l), &access, addresses[l], &mut buffer[..bytes], &mut hint)
+            self.fetch(block, (w, l), access, addresses[l], &mut buffer[..bytes], &mut hint)
                 .map_err(problem)?;
             let old = u64::from_le_bytes(buffer);
             let registers = &block.warps[w].registers;
@@ -383,13 +403,13 @@ impl Machine<'_> {
             };
             let new = updated(
                 atomic.operation,
-                atomic.ty,
+                access.ty,
                 old,
                 read(slots.b),
                 read(if atomic.operation == AtomicOperation::Swap { slots.c } else { slots.b }),
             );
             changed |= new != old;
-            self.put(block, (w, l), &access, addresses[l], &new.to_le_bytes()[..bytes], &mut hint)
+            self.put(block, (w, l), access, addresses[l], &new.to_le_bytes()[..bytes], &mut hint)
                 .map_err(problem)?;
             if !atomic.discard {
                 let registers = &mut block.warps[w].registers;

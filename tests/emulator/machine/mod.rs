@@ -95,7 +95,7 @@ impl Launch {
             spins: 0,
         };
         let mut running: Vec<Block> =
-            order.by_ref().take(resident).map(|b| machine.block(b)).collect();
+            order.by_ref().take(resident).map(|b| machine.block(b, Vec::new())).collect();
         while !running.is_empty() {
             let b = machine.random.below(running.len() as u32) as usize;
             let Some(w) = machine.runnable_warp(&running[b]) else {
@@ -107,7 +107,10 @@ impl Launch {
             machine.turn(&mut running[b], w)?;
             if running[b].live == 0 {
                 match order.next() {
-                    Some(next) => running[b] = machine.block(next),
+                    Some(next) => {
+                        let ended = std::mem::take(&mut running[b].warps);
+                        running[b] = machine.block(next, ended);
+                    }
                     None => {
                         running.swap_remove(b);
                     }
@@ -119,7 +122,8 @@ impl Launch {
 }
 
 impl Machine<'_> {
-    fn block(&self, number: u32) -> Block {
+    /// The block of that number, in the memory of warps that have ended.
+    fn block(&self, number: u32, ended: Vec<Warp>) -> Block {
         let launch = self.launch;
         let index = warp::thread_index(number, launch.grid);
         let threads: u32 = launch.block.iter().product();
@@ -134,9 +138,13 @@ impl Machine<'_> {
             processors: launch.processors,
             launch: launch.number,
         };
+        let mut registers = ended.into_iter().map(|warp| warp.registers);
+        let warps = (0..threads.div_ceil(32))
+            .map(|w| Warp::new(self.kernel, w, &at, registers.next().unwrap_or_default()))
+            .collect();
         Block {
             index,
-            warps: (0..threads.div_ceil(32)).map(|w| Warp::new(self.kernel, w, &at)).collect(),
+            warps,
             shared: Shared::new(shared_static + launch.dynamic_shared, self.kernel.shared_words),
             barriers: [Barrier::default(); 16],
             live: threads,

@@ -98,16 +98,20 @@ pub(super) struct Coordinates {
 }
 
 impl Warp {
-    pub(super) fn new(kernel: &Kernel, index: u32, at: &Coordinates) -> Self {
+    /// `registers` may be those of a warp that has ended.
+    pub(super) fn new(
+        kernel: &Kernel,
+        index: u32,
+        at: &Coordinates,
+        mut registers: Registers,
+    ) -> Self {
         let threads: u32 = at.block_size.iter().product();
         let first = index * 32;
         let lanes = (threads - first).min(32);
         // What nobody wrote is a NaN or a large number, so that its use shows.
-        let mut registers = Registers {
-            words: vec![[0x7fb0_dead; WARP]; kernel.words],
-            longs: vec![[0x7ff4_dead_7fb0_dead; WARP]; kernel.longs],
-            predicates: vec![0xaaaa_aaaa; kernel.predicates],
-        };
+        refill(&mut registers.words, kernel.words, [0x7fb0_dead; WARP]);
+        refill(&mut registers.longs, kernel.longs, [0x7ff4_dead_7fb0_dead; WARP]);
+        refill(&mut registers.predicates, kernel.predicates, 0xaaaa_aaaa);
         registers.predicates[0] = 0;
         for &(slot, value) in &kernel.word_constants {
             registers.words[slot as usize] = [value; WARP];
@@ -140,6 +144,11 @@ impl Warp {
     pub(super) fn runnable(&self) -> u32 {
         self.live & !self.at_barrier & !self.at_collective
     }
+}
+
+fn refill<T: Copy>(rows: &mut Vec<T>, count: usize, value: T) {
+    rows.resize(count, value);
+    rows.fill(value);
 }
 
 /// The index of a thread of the block by its number.

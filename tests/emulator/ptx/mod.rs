@@ -1,5 +1,6 @@
 //! PTX text and its tree.
 
+mod declarations;
 mod lexer;
 pub(crate) mod parser;
 pub(crate) mod types;

@@ -1,8 +1,7 @@
 //! From tokens to the tree.
 
 use super::lexer::{Kind, Token, tokens};
-use super::types::Type;
-use super::{Function, Initial, Instruction, Module, Operand, Refusal, Space, Statement, Variable};
+use super::{Function, Instruction, Module, Operand, Refusal, Space, Statement};
 use crate::settings::ARCHITECTURE;
 
 /// Parses `text` for a driver that takes PTX up to `newest` (70 for 7.0).
@@ -13,9 +12,10 @@ pub(crate) fn parse(text: &str, newest: u32) -> Result<Module, Refusal> {
     Parser { tokens: tokens(text)?, at: 0 }.module(newest)
 }
 
-struct Parser {
+pub(super) struct Parser {
     tokens: Vec<Token>,
-    at: usize,
+    /// The next token.
+    pub(super) at: usize,
 }
 
 impl Parser {
@@ -160,152 +160,6 @@ impl Parser {
         Ok(Function { name, is_entry, line, results, parameters, max_threads, body })
     }
 
-    /// `( .param .u64 a, .reg .f32 b )`
-    fn parameters(&mut self) -> Result<Vec<Variable>, Refusal> {
-        self.expect('(')?;
-        let mut out = Vec::new();
-        while !self.take(')') {
-            let word = self.word("`.param` or `.reg`")?;
-            let space = match word.as_str() {
-                ".param" => Space::Parameter,
-                ".reg" => Space::Register,
-                _ => {
-                    return Err(self
-                        .refusal(format!("a parameter must be `.param` or `.reg`, not `{word}`")));
-                }
-            };
-            out.push(self.variable(space, false)?);
-            if !self.peek_mark(')') {
-                self.expect(',')?;
-            }
-        }
-        Ok(out)
-    }
-
-    /// The rest of a declaration after its space, through the semicolon.
-    fn variables(&mut self, space: Space, is_extern: bool) -> Result<Vec<Variable>, Refusal> {
-        let mut out = vec![self.variable(space, is_extern)?];
-        while self.take(',') {
-            let (ty, align) = (out[0].ty, out[0].align);
-            out.push(self.declarator(space, ty, align, is_extern)?);
-        }
-        self.expect(';')?;
-        Ok(out)
-    }
-
-    fn variable(&mut self, space: Space, is_extern: bool) -> Result<Variable, Refusal> {
-        let mut align = 0;
-        loop {
-            let word = self.word("a type")?;
-            match word.as_str() {
-                ".align" => {
-                    align = self.count()? as usize;
-                    if !align.is_power_of_two() {
-                        return Err(self
-                            .refusal(format!("an alignment must be a power of two, not {align}")));
-                    }
-                }
-                // The space that a pointer parameter points into.
-                ".ptr" | ".global" | ".const" | ".shared" | ".local" => {}
-                _ => {
-                    let known = word.strip_prefix('.').and_then(Type::of);
-                    let Some(ty) = known else {
-                        return Err(self.refusal(format!("Unknown type `{word}`")));
-                    };
-                    while let Some(Kind::Word(word)) = self.peek() {
-                        match word.as_str() {
-                            ".ptr" | ".global" | ".const" | ".shared" | ".local" => self.at += 1,
-                            ".align" => {
-                                self.at += 1;
-                                self.count()?;
-                            }
-                            _ => break,
-                        }
-                    }
-                    return self.declarator(space, ty, align.max(ty.bytes()).max(1), is_extern);
-                }
-            }
-        }
-    }
-
-    fn declarator(
-        &mut self,
-        space: Space,
-        ty: Type,
-        align: usize,
-        is_extern: bool,
-    ) -> Result<Variable, Refusal> {
-        let line = self.line();
-        let name = self.word("a name")?;
-        if name.starts_with('.') {
-            return Err(Refusal::at(line, format!("`{name}` cannot be a name")));
-        }
-        let mut range = None;
-        let mut elements = 1usize;
-        let mut unsized_array = false;
-        if space == Space::Register && self.take('<') {
-            range = Some(self.count()?);
-            self.expect('>')?;
-        }
-        while space != Space::Register && self.take('[') {
-            if self.take(']') {
-                unsized_array = true;
-            } else {
-                elements = elements.saturating_mul(self.count()? as usize);
-                self.expect(']')?;
-            }
-        }
-        let mut initial = Vec::new();
-        if self.take('=') {
-            self.initial(&mut initial)?;
-        }
-        if unsized_array {
-            elements = if is_extern { 0 } else { initial.len() };
-        }
-        if initial.len() > elements {
-            return Err(Refusal::at(
-                line,
-                format!("`{name}` has {} initial values for {elements} elements", initial.len()),
-            ));
-        }
-        if ty == Type::Pred && space != Space::Register {
-            return Err(Refusal::at(line, format!("`{name}`: predicates live in registers only")));
-        }
-        let bytes = elements.saturating_mul(ty.bytes());
-        Ok(Variable { name, line, space, ty, range, bytes, align, is_extern, initial })
-    }
-
-    fn initial(&mut self, out: &mut Vec<Initial>) -> Result<(), Refusal> {
-        if self.take('{') {
-            while !self.take('}') {
-                self.initial(out)?;
-                if !self.peek_mark('}') {
-                    self.expect(',')?;
-                }
-            }
-            return Ok(());
-        }
-        match self.operand()? {
-            Operand::Name(name) if name == "generic" => {
-                self.expect('(')?;
-                let inner = self.operand()?;
-                self.expect(')')?;
-                match inner {
-                    Operand::Name(name) => out.push(Initial::Address(name, 0)),
-                    Operand::Offset(name, offset) => out.push(Initial::Address(name, offset)),
-                    _ => return Err(self.refusal("`generic` wants a variable")),
-                }
-            }
-            Operand::Name(name) => out.push(Initial::Address(name, 0)),
-            Operand::Offset(name, offset) => out.push(Initial::Address(name, offset)),
-            value @ (Operand::Integer(_) | Operand::Single(_) | Operand::Double(_)) => {
-                out.push(Initial::Value(value))
-            }
-            _ => return Err(self.refusal("not an initial value")),
-        }
-        Ok(())
-    }
-
     /// Statements up to the closing brace.
     fn block(&mut self) -> Result<Vec<Statement>, Refusal> {
         let mut out = Vec::new();
@@ -365,7 +219,7 @@ impl Parser {
         Ok(Instruction { line, guard, words, operands })
     }
 
-    fn operand(&mut self) -> Result<Operand, Refusal> {
+    pub(super) fn operand(&mut self) -> Result<Operand, Refusal> {
         if self.take('{') {
             return Ok(Operand::Vector(self.list('}')?));
         }
@@ -426,25 +280,25 @@ impl Parser {
         Ok(out)
     }
 
-    fn line(&self) -> u32 {
+    pub(super) fn line(&self) -> u32 {
         self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |token| token.line)
     }
 
-    fn peek(&self) -> Option<&Kind> {
+    pub(super) fn peek(&self) -> Option<&Kind> {
         self.tokens.get(self.at).map(|token| &token.kind)
     }
 
-    fn next(&mut self) -> Option<Kind> {
+    pub(super) fn next(&mut self) -> Option<Kind> {
         let kind = self.peek().cloned();
         self.at += 1;
         kind
     }
 
-    fn peek_mark(&self, mark: char) -> bool {
+    pub(super) fn peek_mark(&self, mark: char) -> bool {
         self.peek() == Some(&Kind::Mark(mark))
     }
 
-    fn take(&mut self, mark: char) -> bool {
+    pub(super) fn take(&mut self, mark: char) -> bool {
         let there = self.peek_mark(mark);
         self.at += usize::from(there);
         there
@@ -456,7 +310,7 @@ impl Parser {
         there
     }
 
-    fn expect(&mut self, mark: char) -> Result<(), Refusal> {
+    pub(super) fn expect(&mut self, mark: char) -> Result<(), Refusal> {
         if self.take(mark) {
             return Ok(());
         }
@@ -464,7 +318,7 @@ impl Parser {
         Err(self.refusal(format!("Parsing error near {near}: `{mark}` expected")))
     }
 
-    fn word(&mut self, what: &str) -> Result<String, Refusal> {
+    pub(super) fn word(&mut self, what: &str) -> Result<String, Refusal> {
         if let Some(Kind::Word(word)) = self.peek() {
             let word = word.clone();
             self.at += 1;
@@ -474,7 +328,7 @@ impl Parser {
         Err(self.refusal(format!("Parsing error near {near}: {what} expected")))
     }
 
-    fn count(&mut self) -> Result<u32, Refusal> {
+    pub(super) fn count(&mut self) -> Result<u32, Refusal> {
         match self.peek() {
             Some(&Kind::Integer(x)) if u32::try_from(x).is_ok() => {
                 self.at += 1;
@@ -493,7 +347,7 @@ impl Parser {
         }
     }
 
-    fn refusal(&self, reason: impl Into<String>) -> Refusal {
+    pub(super) fn refusal(&self, reason: impl Into<String>) -> Refusal {
         Refusal::at(self.line(), reason)
     }
 
