@@ -75,7 +75,7 @@ fn functions() {
         ".func (.param .b32 out) twice(.param .b32 x) { .reg .u32 %r<2>; ld.param.u32 %r0, [x]; add.u32 %r1, %r0, %r0;\n\
          st.param.b32 [out], %r1; ret; }\n\
          .func (.reg .u32 out) sum(.reg .u32 x, .param .align 8 .b8 pair[16]) {\n\
-         .reg .u32 %r<2>; .reg .u64 %d; .reg .pred %p; ld.param.u64 %d, [pair+8]; cvt.u32.u64 %r0, %d;\n\
+         .reg .u32 %r<2>; .reg .u64 %d; .reg .pred %p; mov.b64 %d, pair; ld.param.u64 %d, [%d+8]; cvt.u32.u64 %r0, %d;\n\
          setp.gt.u32 %p, x, 5; @%p bra big; add.u32 out, x, %r0; ret;\n\
          big: { .param .b32 a; .param .b32 b; st.param.b32 [a], %r0; call.uni (b), twice, (a); ld.param.b32 %r1, [b]; }\n\
          add.u32 out, x, %r1; ret; }",

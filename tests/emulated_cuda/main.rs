@@ -8,4 +8,5 @@ mod conversions;
 mod faults;
 mod memory;
 mod modules;
+mod settings;
 mod warps;

@@ -17,6 +17,8 @@ pub(crate) struct Context {
     pub(crate) flags: u32,
     /// The fault that ended a kernel: every later call answers it.
     pub(crate) fault: Option<Code>,
+    /// Kernels launched so far, by which schedules differ.
+    pub(crate) launches: u32,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,6 @@ pub(crate) struct Driver {
     pub(crate) events: HashMap<usize, (usize, Option<Instant>)>,
     /// Page-locked memory of the host: bytes by address.
     pub(crate) locked: HashMap<usize, usize>,
-    pub(crate) launches: u32,
     /// Launches and thread instructions by kernel.
     pub(crate) statistics: BTreeMap<String, (u64, u64)>,
 }

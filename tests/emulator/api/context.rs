@@ -17,7 +17,7 @@ extern "C" fn cuDevicePrimaryCtxRetain(context: *mut usize, device: c_int) -> c_
         }
         let handle = driver.handle();
         let flags = driver.primary_flags.get(&device).copied().unwrap_or(0);
-        driver.contexts.insert(handle, Context { device, flags, fault: None });
+        driver.contexts.insert(handle, Context { device, flags, fault: None, launches: 0 });
         driver.primary.insert(device, (handle, 1));
         put(context, handle)
     })
@@ -78,7 +78,7 @@ extern "C" fn cuCtxCreate_v2(context: *mut usize, flags: c_uint, device: c_int) 
         let device = checked(device)?;
         let handle = driver.handle();
         put(context, handle)?;
-        driver.contexts.insert(handle, Context { device, flags, fault: None });
+        driver.contexts.insert(handle, Context { device, flags, fault: None, launches: 0 });
         CURRENT.with_borrow_mut(|stack| stack.push(handle));
         Ok(())
     })

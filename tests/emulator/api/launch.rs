@@ -108,18 +108,20 @@ fn launch(
         }
         let parameters = parameter_bytes(&kernel.parameters, kernel.parameter_bytes, parameters)?;
         let kernel = Arc::clone(kernel);
-        driver.launches += 1;
+        let regions = driver.regions(context);
+        let own = driver.contexts.get_mut(&context).ok_or(Code::InvalidContext)?;
+        own.launches += 1;
         prepared = Some(Launch {
             kernel,
             grid,
             block,
             dynamic_shared,
             parameters,
-            regions: driver.regions(context),
+            regions,
             seed: settings().seed,
             resident,
             processors: settings().processors,
-            number: driver.launches,
+            number: own.launches,
         });
         Ok(())
     });
@@ -136,7 +138,8 @@ fn launch(
             kernel.1 += instructions;
         }
         Err(fault) => {
-            eprintln!("emulated CUDA: {}", fault.message);
+            let (message, number, seed) = (&fault.message, launch.number, launch.seed);
+            eprintln!("emulated CUDA: {message} (launch {number} of its context, seed {seed})");
             if let Some(context) = driver.contexts.get_mut(&context) {
                 context.fault = Some(fault.code);
             }

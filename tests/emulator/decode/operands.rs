@@ -237,6 +237,9 @@ impl Decoder<'_> {
                 if ty.class() == Class::Float {
                     return Err(self.mismatch(name, ty, Type::B64));
                 }
+                // The parameters of functions live in local memory.
+                let in_function = self.back.is_some() && place == Place::Parameter;
+                let place = if in_function { Place::Local } else { place };
                 return match ty.bytes() {
                     8 => Ok((place, Base::Long(slot), *offset)),
                     // A 32-bit register holds no global address.
@@ -267,7 +270,7 @@ impl Decoder<'_> {
                 return Err(self.refusal(format!("`{name}` is no address")));
             }
         };
-        // The `.param` variables of functions live in local memory.
+        // So do all `.param` variables of functions.
         let same = own == place
             || (own == Place::Local && place == Place::Parameter)
             || (own == Place::Global && place == Place::Generic);

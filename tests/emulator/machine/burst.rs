@@ -181,7 +181,7 @@ impl Machine<'_> {
                 | Action::Vote(_)
                 | Action::Match { .. }
                 | Action::Reduce(_) => {
-                    if active == lanes && self.whole(block, w, instr, active, place)? {
+                    if active == 0 || active == lanes && self.whole(block, w, instr, active) {
                         place += 1;
                     } else {
                         // Those that do not take part go on; those that do wait where they are.

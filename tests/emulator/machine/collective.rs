@@ -19,20 +19,19 @@ impl Machine<'_> {
         w: usize,
         instr: &Instr,
         active: u32,
-        place: u32,
-    ) -> Result<bool, (Problem, u32, u32)> {
-        if matches!(instr.action, Action::Barrier { .. }) || active == 0 {
-            return Ok(active == 0);
+    ) -> bool {
+        if matches!(instr.action, Action::Barrier { .. }) {
+            return false;
         }
         let warp = &mut block.warps[w];
         let masks = &warp.registers.words[instr.slots.a as usize];
         let first = active.trailing_zeros();
         let members = masks[first as usize];
         if members & warp.live != active || lanes_of(active).any(|l| masks[l] != members) {
-            return Ok(false);
+            return false;
         }
-        self.perform(block, w, instr, active, place);
-        Ok(true)
+        self.perform(block, w, instr, active);
+        true
     }
 
     /// Threads come to a barrier or a collective and wait, or open it.
@@ -159,7 +158,7 @@ impl Machine<'_> {
             let Some((lanes, place)) = open else {
                 return Ok(());
             };
-            self.perform(block, w, &kernel.code[place as usize], lanes, place);
+            self.perform(block, w, &kernel.code[place as usize], lanes);
             let warp = &mut block.warps[w];
             warp.at_collective &= !lanes;
             for l in lanes_of(lanes) {
@@ -168,7 +167,7 @@ impl Machine<'_> {
         }
     }
 
-    fn perform(&mut self, block: &mut Block, w: usize, instr: &Instr, lanes: u32, _place: u32) {
+    fn perform(&mut self, block: &mut Block, w: usize, instr: &Instr, lanes: u32) {
         let warp = &mut block.warps[w];
         let registers = &mut warp.registers;
         let slots = instr.slots;
