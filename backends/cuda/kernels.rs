@@ -22,6 +22,8 @@ const PRODUCTS: &str = include_str!("../../ptx/built/products.ptx");
 /// `ptx/states.cu`.
 const STATES: &str = include_str!("../../ptx/built/states.ptx");
 
+/// `ptx/cells.cu`.
+const CELLS: &str = include_str!("../../ptx/built/cells.ptx");
 /// `ptx/scan_components.cu`.
 const SCAN_COMPONENTS: &str = include_str!("../../ptx/built/scan_components.ptx");
 /// `ptx/scan_blocks.cu`.
@@ -64,6 +66,11 @@ pub(super) fn precision<R: Real>() -> Precision {
     if R::SINGLE { Precision::Single } else { Precision::Double }
 }
 
+/// `R` at the end of a kernel's name.
+pub(super) fn suffix<R: Real>() -> &'static str {
+    if R::SINGLE { "f32" } else { "f64" }
+}
+
 impl Modules {
     pub(super) fn new(device: &Arc<Device>) -> Self {
         Self { device: Arc::clone(device), known: Mutex::default() }
@@ -91,6 +98,11 @@ impl Modules {
     /// What sums products of factors.
     pub(super) fn products(&self) -> Result<Arc<Module>> {
         self.module(PRODUCTS.to_owned())
+    }
+
+    /// A cell in order.
+    pub(super) fn cell(&self, kernel: &str) -> Result<Arc<Module>> {
+        self.module(only(CELLS, &[kernel]))
     }
 
     /// One scan of maps whose components do not mix.

@@ -4,7 +4,7 @@
 //! `ptx/scan_blocks.cu`, reduce then scan. The order of combination follows from the sizes alone.
 
 use super::driver::{Arguments, Buffer, Device, Grid, Number};
-use super::kernels::{Module, Modules};
+use super::kernels::{Module, Modules, suffix};
 use crate::error::{Error, Result};
 use crate::scalar::Real;
 use crate::scan::{
@@ -138,11 +138,6 @@ struct Scan<'a> {
     prepend: bool,
 }
 
-/// Of `R`, in a kernel's name.
-fn precision<R: Real>() -> &'static str {
-    if R::SINGLE { "f32" } else { "f64" }
-}
-
 impl Scan<'_> {
     /// As it is in a kernel's name.
     fn order(&self) -> &'static str {
@@ -169,7 +164,7 @@ impl Scan<'_> {
         zeros.clear(0, (flags + group_flags + 1) * size_of::<u32>())?;
         let flag = |number: usize| zeros.address() + (number * size_of::<u32>()) as u64;
 
-        let name = format!("scan_components_{lanes}_{}_{}", self.order(), precision::<R>());
+        let name = format!("scan_components_{lanes}_{}_{}", self.order(), suffix::<R>());
         let arguments = Arguments::default()
             .buffer(elements)
             .buffer(&scanned)
@@ -207,7 +202,7 @@ impl Scan<'_> {
             // SAFETY: the arguments of the kernels, whose buffers have all steps and all chunks.
             unsafe { module.launch(name, grid, &arguments) }
         };
-        let (order, precision) = (self.order(), precision::<R>());
+        let (order, precision) = (self.order(), suffix::<R>());
 
         let mut prefixes = None;
         if chunks > 1 {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// States `[B, T, n]` on the device, with the inputs `[B, T, m]` that they are driven by.
 #[derive(Debug)]
 pub struct CudaTrajectory<R> {
-    states: Buffer,
+    pub(super) states: Buffer,
     inputs: Arc<Buffer>,
     batch: usize,
     max_steps: usize,
@@ -29,7 +29,7 @@ pub struct CudaTrajectory<R> {
 
 impl<R: Real> CudaTrajectory<R> {
     /// The first argument of kernels that sweep.
-    fn arguments(&self, states: &Buffer, tolerance: Option<Tolerance>) -> Arguments {
+    pub(super) fn arguments(&self, states: &Buffer, tolerance: Option<Tolerance>) -> Arguments {
         let bytes = |count: usize| (count * size_of::<R>()) as u64;
         let (atol, rtol) = tolerance.map_or((0.0, 0.0), |t| (t.atol, t.rtol));
         Arguments::default().structure(&[
@@ -76,7 +76,7 @@ pub(super) fn block_words(block: &Block, input: usize, state: usize, last: bool)
 }
 
 impl Cuda {
-    fn upload_blocks<D: Recurrence>(
+    pub(super) fn upload_blocks<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,
         trajectory: &CudaTrajectory<D::Real>,
@@ -195,11 +195,16 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let Counted { operations: Operations { vector, single }, chain } =
             problem.dynamics().count(params);
         let instructions = (vector + single) as f64;
-        // One thread: a warp issues an instruction every other cycle at best.
-        let in_order = f64::from(chain).max(2.0 * instructions) + MEMORY;
+        // A warp issues an instruction every other cycle at best.
+        let alone = |instructions: f64| f64::from(chain).max(2.0 * instructions) + MEMORY;
+        let thread = alone(instructions);
+        let in_order = match self.cell(problem) {
+            Some(cell) => alone(instructions / cell.hidden as f64),
+            None => thread,
+        };
         let throughput = instructions / (32.0 * ISSUED * self.device.processors() as f64);
         let blocks = (problem.total_steps() as f64 / BLOCK).max(1.0);
-        Cost { in_order, in_blocks: (in_order / blocks).max(throughput), pilot: 2.0 * in_order }
+        Cost { in_order, in_blocks: (thread / blocks).max(throughput), pilot: 2.0 * thread }
     }
 
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
@@ -314,6 +319,9 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         blocks: &[Block],
         starts: &[D::Real],
     ) -> Result<()> {
+        if self.run_cells(problem, trajectory, blocks, starts)? {
+            return Ok(());
+        }
         self.roll(problem, trajectory, blocks, starts, None).map(drop)
     }
 

@@ -1,5 +1,6 @@
 //! The simple recurrent network.
 
+use super::built_in::{BuiltIn, Kind};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
@@ -231,6 +232,10 @@ impl<R: Real> Dynamics for Elman<R> {
             diagonal[i] = slope::tanh(next[i]) * weights.hh[i * n + i];
         }
         true
+    }
+
+    fn built_in(&self) -> Option<BuiltIn> {
+        Some(BuiltIn::new(Kind::Elman, self.hidden))
     }
 
     fn units_in_lanes(&self) -> bool {

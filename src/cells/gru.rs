@@ -1,5 +1,6 @@
 //! The gated recurrent unit.
 
+use super::built_in::{BuiltIn, Kind};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
@@ -303,6 +304,10 @@ impl<R: Real> Dynamics for Gru<R> {
             diagonal[i] = through + gates.z;
         }
         true
+    }
+
+    fn built_in(&self) -> Option<BuiltIn> {
+        Some(BuiltIn::new(Kind::Gru, self.hidden))
     }
 
     fn units_in_lanes(&self) -> bool {

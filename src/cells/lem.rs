@@ -1,5 +1,6 @@
 //! The long expressive memory.
 
+use super::built_in::{BuiltIn, Kind};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
@@ -416,6 +417,10 @@ impl<R: Real> Dynamics for Lem<R> {
             );
         }
         true
+    }
+
+    fn built_in(&self) -> Option<BuiltIn> {
+        Some(BuiltIn { dt: self.dt.to_f64(), ..BuiltIn::new(Kind::Lem, self.hidden) })
     }
 
     fn units_in_lanes(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The long short-term memory.
 
+use super::built_in::{BuiltIn, Kind};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
@@ -316,6 +317,10 @@ impl<R: Real> Dynamics for Lstm<R> {
             of_c[i] = gates.f;
         }
         true
+    }
+
+    fn built_in(&self) -> Option<BuiltIn> {
+        Some(BuiltIn::new(Kind::Lstm, self.hidden))
     }
 
     fn units_in_lanes(&self) -> bool {

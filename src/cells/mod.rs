@@ -14,6 +14,7 @@
 //! `params_mut()`; its parameters are in one order, whatever made it, documented at the cell. With the
 //! feature `safetensors`, [`Gru`], [`Lstm`] and [`Elman`] `load` and `save` PyTorch's weights.
 
+mod built_in;
 mod diagonal_gru;
 mod diagonal_lstm;
 mod elman;
@@ -30,6 +31,10 @@ mod units;
 #[cfg(feature = "safetensors")]
 mod weights;
 
+#[doc(hidden)]
+pub use built_in::BuiltIn;
+#[cfg(feature = "cuda")]
+pub(crate) use built_in::Kind;
 pub use diagonal_gru::DiagonalGru;
 pub use diagonal_lstm::DiagonalLstm;
 pub use elman::Elman;

@@ -6,6 +6,7 @@ mod implicit;
 pub(crate) mod recurrence;
 mod residual;
 
+use crate::cells::BuiltIn;
 use crate::scalar::{Isa, Param, Real, Scalar};
 use recurrence::step_in_order;
 
@@ -182,6 +183,12 @@ pub trait Dynamics: Sync {
         step_in_order::<Self, I>(self, params, x, inputs, states, steps);
     }
 
+    /// The cell that this is, for backends with kernels for it; none for others.
+    #[doc(hidden)]
+    fn built_in(&self) -> Option<BuiltIn> {
+        None
+    }
+
     /// Whether [`run_in_order`](Self::run_in_order) vectorises inside the step.
     #[doc(hidden)]
     fn units_in_lanes(&self) -> bool {
@@ -265,6 +272,9 @@ impl<D: Dynamics> Dynamics for &D {
         steps: usize,
     ) {
         D::run_in_order::<I>(self, params, x, inputs, states, steps)
+    }
+    fn built_in(&self) -> Option<BuiltIn> {
+        D::built_in(self)
     }
     fn units_in_lanes(&self) -> bool {
         D::units_in_lanes(self)

@@ -1,6 +1,7 @@
 //! What backends run: explicit steps and implicit ones alike.
 
 use super::{Dynamics, Structure};
+use crate::cells::BuiltIn;
 use crate::error::Result;
 use crate::graph::{Graph, structure_of};
 use crate::scalar::count::{Count, Operations, operations};
@@ -67,6 +68,11 @@ pub trait Recurrence: sealed::Sealed + Sync {
         states: &mut [Self::Real],
         steps: usize,
     );
+    /// [`Dynamics::built_in`].
+    #[doc(hidden)]
+    fn built_in(&self) -> Option<BuiltIn> {
+        None
+    }
     /// [`Dynamics::units_in_lanes`].
     #[doc(hidden)]
     fn units_in_lanes(&self) -> bool;
@@ -181,6 +187,9 @@ impl<D: Dynamics + ?Sized> Recurrence for D {
         steps: usize,
     ) {
         Dynamics::run_in_order::<I>(self, params, x, inputs, states, steps);
+    }
+    fn built_in(&self) -> Option<BuiltIn> {
+        Dynamics::built_in(self)
     }
     fn units_in_lanes(&self) -> bool {
         Dynamics::units_in_lanes(self)

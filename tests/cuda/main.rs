@@ -1,5 +1,6 @@
 //! The CUDA backend, on whatever device the driver gives: a card, or the emulated one of `scripts/emulated`.
 
+mod cells;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../solver/conformance.rs"]

@@ -1,0 +1,213 @@
+// The built-in cells of up to 32 units, in order: a warp for each block of time, a unit in each lane.
+//
+// A lane has its rows of the weights of the state, in registers where they fit and else in shared memory. The state goes round through
+// shared memory. What a step needs of its input is there before the state is.
+#include "math/exponential.cuh"
+
+// As those of sweeps.cu.
+struct Arguments {
+  char *states;
+  const char *inputs;
+  u64 state_bytes, input_bytes;
+  double atol, rtol;
+};
+struct Block {
+  u64 input, state;
+  u32 len, flags;
+};
+
+enum : int { THREADS = 128, WARPS = THREADS / 32 };
+
+// The rows of a lane in a matrix [ROWS · n, n], for up to N units.
+template <class R, int N, int ROWS> struct Rows {
+  enum : int { HELD = sizeof(R) * N * ROWS <= 512, ENTRIES = HELD ? N : 1, SHARED = HELD ? 1 : N * ROWS * 32 };
+  R held[ROWS][ENTRIES];
+  const R *shared;
+
+  // Read by the whole block, which waits for each other.
+  __device__ __forceinline__ void load(const R *matrix, int n, R *memory) {
+    const int lane = threadIdx.x % 32;
+    shared = memory + lane;
+    if (HELD) {
+#pragma unroll
+      for (int r = 0; r < ROWS; ++r) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) held[r][j % ENTRIES] = lane < n && j < n ? matrix[(r * n + lane) * n + j] : R(0);
+      }
+    } else {
+      for (int i = threadIdx.x / 32; i < ROWS * N; i += WARPS) {
+        const int r = i % ROWS, j = i / ROWS;
+        memory[i * 32 + lane] = lane < n && j < n ? matrix[(r * n + lane) * n + j] : R(0);
+      }
+    }
+    __syncthreads();
+  }
+
+  // sums += rows · x, x in shared memory. Two sums for each row, so that they wait less for each other.
+  __device__ __forceinline__ void add_product(R (&sums)[ROWS], const R *x) const {
+    R odd[ROWS] = {};
+#pragma unroll
+    for (int j = 0; j < N; j += 2) {
+      const R even_x = x[j], odd_x = x[j + 1];
+#pragma unroll
+      for (int r = 0; r < ROWS; ++r) {
+        sums[r] = fma(HELD ? held[r][j % ENTRIES] : shared[(j * ROWS + r) * 32], even_x, sums[r]);
+        odd[r] = fma(HELD ? held[r][(j + 1) % ENTRIES] : shared[((j + 1) * ROWS + r) * 32], odd_x, odd[r]);
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) sums[r] = sums[r] + odd[r];
+  }
+};
+
+// bias + rows of W, [ROWS · n, m], times u.
+template <class R, int ROWS> INLINE void input_sums(R (&sums)[ROWS], const R *weights, const R *bias, const R *u, int m, int n, int lane) {
+  const bool on = lane < n;
+#pragma unroll
+  for (int r = 0; r < ROWS; ++r) sums[r] = on ? bias[r * n + lane] : R(0);
+  if (!on) return;
+#pragma unroll 1
+  for (int k = 0; k < m; ++k) {
+    const R input = u[k];
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) sums[r] = fma(weights[(r * n + lane) * m + k], input, sums[r]);
+  }
+}
+
+// Cells: PARTS numbers of the state in a unit, ROWS sums of the input, PUBLIC states that all units read, and
+//   load(params, m, n, memory)   reads the weights, with MEMORY numbers of shared memory for the block
+//   bias(params, m, n)           where the biases of the input's sums are; its weights are first
+//   step(x, sums, shared, dt)    one step of the unit; shared is [PUBLIC, N], and the first is all units' x[0] of before
+template <class R, int N> struct Elman {
+  enum : int { PARTS = 1, ROWS = 1, PUBLIC = 1, MEMORY = Rows<R, N, 1>::SHARED };
+  Rows<R, N, 1> hidden;
+
+  __device__ __forceinline__ void load(const R *params, int m, int n, R *memory) { hidden.load(params + n * m, n, memory); }
+  __device__ __forceinline__ const R *bias(const R *params, int m, int n) const { return params + n * m + n * n; }
+  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, R) {
+    hidden.add_product(sums, shared);
+    x[0] = hyperbolic_tangent(sums[0]);
+  }
+};
+
+template <class R, int N> struct Gru {
+  enum : int { PARTS = 1, ROWS = 3, PUBLIC = 1, MEMORY = Rows<R, N, 3>::SHARED };
+  Rows<R, N, 3> hidden;
+  R bias_n;
+
+  __device__ __forceinline__ void load(const R *params, int m, int n, R *memory) {
+    const int lane = threadIdx.x % 32;
+    hidden.load(params + 3 * n * m, n, memory);
+    bias_n = lane < n ? bias(params, m, n)[3 * n + lane] : R(0);
+  }
+  __device__ __forceinline__ const R *bias(const R *params, int m, int n) const { return params + 3 * n * m + 3 * n * n; }
+  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, R) {
+    const R input_n = sums[2];
+    sums[2] = bias_n;
+    hidden.add_product(sums, shared);
+    const R r = logistic(sums[0]), z = logistic(sums[1]);
+    const R n = hyperbolic_tangent(fma(r, sums[2], input_n));
+    x[0] = fma(z, x[0] - n, n);
+  }
+};
+
+template <class R, int N> struct Lstm {
+  enum : int { PARTS = 2, ROWS = 4, PUBLIC = 1, MEMORY = Rows<R, N, 4>::SHARED };
+  Rows<R, N, 4> hidden;
+
+  __device__ __forceinline__ void load(const R *params, int m, int n, R *memory) { hidden.load(params + 4 * n * m, n, memory); }
+  __device__ __forceinline__ const R *bias(const R *params, int m, int n) const { return params + 4 * n * m + 4 * n * n; }
+  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, R) {
+    hidden.add_product(sums, shared);
+    const R i = logistic(sums[0]), f = logistic(sums[1]), g = hyperbolic_tangent(sums[2]), o = logistic(sums[3]);
+    x[1] = fma(f, x[1], i * g);
+    x[0] = o * hyperbolic_tangent(x[1]);
+  }
+};
+
+template <class R, int N> struct Lem {
+  enum : int { PARTS = 2, ROWS = 4, PUBLIC = 2, MEMORY = Rows<R, N, 3>::SHARED + Rows<R, N, 1>::SHARED };
+  Rows<R, N, 3> of_y;
+  Rows<R, N, 1> of_z;
+  R bias_y[3], bias_z;
+
+  __device__ __forceinline__ void load(const R *params, int m, int n, R *memory) {
+    const int lane = threadIdx.x % 32;
+    const R *rest = bias(params, m, n) + 4 * n;
+    of_y.load(rest, n, memory);
+    rest += 3 * n * n;
+#pragma unroll
+    for (int r = 0; r < 3; ++r) bias_y[r] = lane < n ? rest[r * n + lane] : R(0);
+    rest += 3 * n;
+    of_z.load(rest, n, memory + Rows<R, N, 3>::SHARED);
+    bias_z = lane < n ? rest[n * n + lane] : R(0);
+  }
+  __device__ __forceinline__ const R *bias(const R *params, int m, int n) const { return params + 4 * n * m; }
+  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, R dt) {
+    R y_sums[3] = {bias_y[0], bias_y[1], bias_y[2]};
+    of_y.add_product(y_sums, shared);
+    const R rate_y = logistic(sums[0] + y_sums[0]), rate_z = logistic(sums[1] + y_sums[1]);
+    x[1] = fma(rate_z * dt, hyperbolic_tangent(sums[3] + y_sums[2]) - x[1], x[1]);
+    R *next_z = shared + N;
+    if (threadIdx.x % 32 < N) next_z[threadIdx.x % 32] = x[1];
+    __syncwarp();
+    R z_sums[1] = {bias_z};
+    of_z.add_product(z_sums, next_z);
+    x[0] = fma(rate_y * dt, hyperbolic_tangent(sums[2] + z_sums[0]) - x[0], x[0]);
+  }
+};
+
+// Each block of time from its state in `starts`. `params` are the cell's, m its inputs, n its units.
+template <template <class, int> class Cell, class R, int N>
+INLINE void run(const Arguments &a, const Block *blocks, u64 count, const R *starts, const R *params, u32 m, u32 n, double dt) {
+  using Unit = Cell<R, N>;
+  __shared__ R memory[Unit::MEMORY];
+  __shared__ R states[WARPS][Unit::PUBLIC * N];
+  const int lane = threadIdx.x % 32, units = int(n);
+  Unit unit;
+  unit.load(params, int(m), units, memory);
+  const u64 i = u64(blockIdx.x) * WARPS + threadIdx.x / 32;
+  if (i >= count) return;
+  const Block block = blocks[i];
+  const R *bias = unit.bias(params, int(m), units);
+  const R *u = reinterpret_cast<const R *>(a.inputs) + block.input * m;
+  R *out = reinterpret_cast<R *>(a.states) + block.state * n * Unit::PARTS;
+  R *shared = states[threadIdx.x / 32];
+
+  R x[Unit::PARTS];
+#pragma unroll
+  for (int part = 0; part < Unit::PARTS; ++part) x[part] = lane < units ? starts[(i * Unit::PARTS + part) * n + lane] : R(0);
+  R sums[Unit::ROWS];
+  input_sums(sums, params, bias, u, int(m), units, lane);
+#pragma unroll 1
+  for (u32 t = 0; t < block.len; ++t) {
+    __syncwarp();
+    if (lane < N) shared[lane] = x[0];
+    __syncwarp();
+    R next[Unit::ROWS];
+    u += m;
+    if (t + 1 < block.len) input_sums(next, params, bias, u, int(m), units, lane);
+    unit.step(x, sums, shared, R(dt));
+#pragma unroll
+    for (int part = 0; part < Unit::PARTS; ++part)
+      if (lane < units) out[part * n + lane] = x[part];
+    out += n * Unit::PARTS;
+#pragma unroll
+    for (int r = 0; r < Unit::ROWS; ++r) sums[r] = next[r];
+  }
+}
+
+#define KERNEL(CELL, NAME, R, PRECISION, N) \
+  extern "C" __global__ void __launch_bounds__(THREADS) run_##NAME##_##N##_##PRECISION( \
+      Arguments a, const Block *blocks, u64 count, const R *starts, const R *params, u32 m, u32 n, double dt) { \
+    run<CELL, R, N>(a, blocks, count, starts, params, m, n, dt); \
+  }
+#define SIZES(CELL, NAME) \
+  KERNEL(CELL, NAME, float, f32, 16) \
+  KERNEL(CELL, NAME, float, f32, 32) \
+  KERNEL(CELL, NAME, double, f64, 16) \
+  KERNEL(CELL, NAME, double, f64, 32)
+SIZES(Elman, elman)
+SIZES(Gru, gru)
+SIZES(Lstm, lstm)
+SIZES(Lem, lem)
