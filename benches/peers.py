@@ -21,11 +21,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from contestants import INPUT, installed, jax_scan, length, ratio, torch_gru
+
 ROOT = Path(__file__).resolve().parent.parent
-INPUT = 2
 CONTESTANTS = ["auto", "sequential", "jax", "torch"]
 
 
@@ -53,59 +53,6 @@ def options():
     return parser.parse_args()
 
 
-def median_time(run, repeats=5, enough=1.0):
-    """Median seconds of `run`, warmed up."""
-    run()
-    times, started = [], time.perf_counter()
-    while len(times) < repeats and (not times or time.perf_counter() - started < enough):
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
-def jax_gru(n, steps, batch):
-    """Seconds a run of `lax.scan`."""
-    import jax
-    import jax.numpy as jnp
-
-    keys = jax.random.split(jax.random.PRNGKey(0), 5)
-    bound = n**-0.5
-    draw = lambda key, *shape: jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-    w, v = draw(keys[0], 3 * n, INPUT), draw(keys[1], 3 * n, n)
-    bias, bias_n = draw(keys[2], 3 * n), draw(keys[3], n)
-    inputs = jax.random.normal(keys[4], (steps, batch, INPUT), jnp.float32)
-
-    def rolled(unroll):
-        def step(h, given):
-            hidden = h @ v.T
-            r = jax.nn.sigmoid(given[:, :n] + hidden[:, :n])
-            z = jax.nn.sigmoid(given[:, n : 2 * n] + hidden[:, n : 2 * n])
-            new = jnp.tanh(given[:, 2 * n :] + r * (hidden[:, 2 * n :] + bias_n))
-            h = new + z * (h - new)
-            return h, h
-
-        def run(inputs):
-            return jax.lax.scan(step, jnp.zeros((batch, n)), inputs @ w.T + bias, unroll=unroll)[1]
-
-        compiled = jax.jit(run)
-        return lambda: compiled(inputs).block_until_ready()
-
-    return min(median_time(rolled(unroll)) for unroll in (1, 8))
-
-
-def torch_gru(n, steps, batch, threads):
-    """Seconds a run of `nn.GRU`."""
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    gru = torch.nn.GRU(INPUT, n)
-    inputs = torch.randn(steps, batch, INPUT)
-    with torch.no_grad():
-        return median_time(lambda: gru(inputs))
-
-
 def library(n, steps, batch, threads):
     """Nanoseconds a step of `auto` and `sequential`; None where it was left out."""
     with tempfile.TemporaryDirectory() as folder:
@@ -118,14 +65,6 @@ def library(n, steps, batch, threads):
     return {m["method"]: m["result"] and m["result"]["ns_per_step"] for m in measurements}
 
 
-def installed(package):
-    try:
-        return __import__(package).__version__
-    except ImportError as error:
-        print(f"{package} is left out: {error}", file=sys.stderr)
-        return None
-
-
 def main():
     chosen = options()
     if hasattr(os, "sched_setaffinity"):
@@ -135,6 +74,10 @@ def main():
         # Before JAX starts its threads, as many as it sees cores.
         os.sched_setaffinity(0, cores[: chosen.threads])
     versions = {package: installed(package) for package in ("jax", "torch")}
+    if versions["torch"]:
+        import torch
+
+        torch.set_num_threads(chosen.threads)
     subprocess.run(["cargo", "build", "--release", "--example", "speed"], cwd=ROOT, check=True)
 
     sizes = [(b, n, t) for b in chosen.b for n in chosen.n for t in chosen.t]
@@ -149,7 +92,7 @@ def main():
                 if versions[name] is None or expected > chosen.limit:
                     continue
                 arguments = (n, steps, batch)
-                seconds = jax_gru(*arguments) if name == "jax" else torch_gru(*arguments, chosen.threads)
+                seconds = jax_scan(*arguments) if name == "jax" else torch_gru(*arguments)
                 figures[name] = last[name, batch, n] = seconds * 1e9 / (steps * batch)
             for name in CONTESTANTS:
                 if figures.get(name):
@@ -167,19 +110,10 @@ def main():
         print(f"| {batch} | {n} | {length(steps)} | " + " | ".join(cells + ratios) + " |")
 
 
-def length(steps):
-    power = len(str(steps)) - 1
-    return f"1e{power}" if steps == 10**power and power >= 3 else str(steps)
-
-
 def shown(nanoseconds):
     if nanoseconds is None:
         return "–"
     return f"{nanoseconds:.3g}" if nanoseconds < 1000 else f"{nanoseconds:.0f}"
-
-
-def ratio(peer, ours):
-    return "–" if peer is None or ours is None else f"{peer / ours:.0f}×" if peer >= 100 * ours else f"{peer / ours:.3g}×"
 
 
 if __name__ == "__main__":

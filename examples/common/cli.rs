@@ -18,6 +18,12 @@ impl Misuse {
     }
 }
 
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl<E: std::error::Error> From<E> for Misuse {
     fn from(error: E) -> Self {
         let mut message = error.to_string();

@@ -7,6 +7,7 @@ pub(crate) mod adam;
 pub(crate) mod backprop;
 pub(crate) mod cli;
 pub(crate) mod data;
+pub(crate) mod figure;
 pub(crate) mod machine;
 pub(crate) mod plain;
 pub(crate) mod race;

@@ -1,7 +1,8 @@
 //! Speed-up over the plain loop against length, a line for each state size.
 
 use crate::common::cli::Misuse;
-use crate::table::{Measurement, length};
+use crate::common::figure::length;
+use crate::table::Measurement;
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;

@@ -41,7 +41,7 @@ struct Record {
     command: String,
     version: &'static str,
     measurements: Vec<table::Measurement>,
-    targets: Vec<targets::Target>,
+    targets: Vec<common::figure::Target>,
     odes: Vec<odes::Line>,
 }
 

@@ -1,12 +1,12 @@
 //! Equations in time against the loops that one would write for them by hand: what the library promises there.
 
 use crate::common::cli::Misuse;
+use crate::common::figure::{length, significant};
 use crate::common::race::{Outcome, Runner, race, timed, timed_loop};
 use crate::diode_clipper::{Clipper, Unrolled};
 use crate::neural_ode;
 use crate::options::Options;
 use crate::pendulum::Pendulum;
-use crate::table::{length, significant};
 use crate::two_body::{TwoBody, rk4};
 use deer_solver::ode::{Discretized, ImplicitDiscretized, Ode, Scheme};
 use deer_solver::scalar::{Constant, Param, Scalar};

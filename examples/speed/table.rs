@@ -1,6 +1,7 @@
 //! Every size by every method.
 
 use crate::common::cli::Misuse;
+use crate::common::figure::{length, significant};
 use crate::common::race::race;
 use crate::common::{data, machine};
 use crate::job::Job;
@@ -243,19 +244,4 @@ fn entry(cell: &Measurement, timed: &Timed) -> String {
         text.push('!');
     }
     text
-}
-
-/// Three digits.
-pub(crate) fn significant(x: f64) -> String {
-    match x {
-        x if x >= 99.95 => format!("{x:.0}"),
-        x if x >= 9.995 => format!("{x:.1}"),
-        _ => format!("{x:.2}"),
-    }
-}
-
-/// `1e6` for a million.
-pub(crate) fn length(steps: usize) -> String {
-    let power = steps.max(1).ilog10();
-    if power >= 3 && steps == 10usize.pow(power) { format!("1e{power}") } else { steps.to_string() }
 }

@@ -3,36 +3,18 @@
 
 use crate::common::cli::Misuse;
 use crate::common::data;
+use crate::common::figure::{self, Bound, Target, length};
 use crate::common::race::{Outcome, Runner, race};
 use crate::job::Job;
 use crate::memory;
 use crate::options::{Method, Options};
-use crate::table::{PLAIN_STEPS, length, significant};
+use crate::table::PLAIN_STEPS;
 use deer_solver::cells::{Elman, Gru};
 use deer_solver::scalar::{Constant, Param, Scalar};
 use deer_solver::{Cpu, Dynamics, Solver};
 use indicatif::ProgressBar;
 use ndarray::{Array1, Array3, Axis};
-use serde::Serialize;
 use std::time::Duration;
-
-/// One promise.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Target {
-    pub(crate) what: String,
-    pub(crate) target: String,
-    /// None where this machine cannot tell.
-    pub(crate) measured: Option<f64>,
-    pub(crate) unit: &'static str,
-    pub(crate) met: Option<bool>,
-}
-
-/// The side of its bound that a figure must be on.
-#[derive(Clone, Copy)]
-enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-}
 
 struct Measured {
     targets: Vec<Target>,
@@ -42,17 +24,9 @@ struct Measured {
 
 impl Measured {
     fn add(&mut self, what: String, bound: Bound, measured: Option<f64>, unit: &'static str) {
-        let (target, met) = match bound {
-            Bound::AtLeast(least) => {
-                (format!("≥ {least}{unit}"), measured.map(|measured| measured >= least))
-            }
-            Bound::AtMost(most) => {
-                (format!("≤ {most}{unit}"), measured.map(|measured| measured <= most))
-            }
-        };
         self.bar.set_message(what.clone());
         self.bar.tick();
-        self.targets.push(Target { what, target, measured, unit, met });
+        self.targets.push(Target::new(what, bound, measured, unit));
     }
 
     /// Medians of methods on threads, in turn.
@@ -235,16 +209,6 @@ fn chaotic(measured: &mut Measured, one: &Cpu) -> Result<(), Misuse> {
 
 /// As a Markdown table.
 pub(crate) fn markdown(targets: &[Target]) -> String {
-    let mut text = "\n**Targets** (GRU, float32, B = 1 where not said otherwise)\n\n".to_owned();
-    text.push_str("| | target | measured | |\n|---|---:|---:|---|\n");
-    for Target { what, target, measured, unit, met } in targets {
-        let measured = measured.map_or("–".to_owned(), |x| format!("{}{unit}", significant(x)));
-        let verdict = match met {
-            Some(true) => "met",
-            Some(false) => "**missed**",
-            None => "–",
-        };
-        text.push_str(&format!("| {what} | {target} | {measured} | {verdict} |\n"));
-    }
-    text
+    let title = "\n**Targets** (GRU, float32, B = 1 where not said otherwise)\n\n";
+    format!("{title}{}", figure::targets(targets))
 }

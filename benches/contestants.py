@@ -1,0 +1,127 @@
+"""The same cells in JAX and PyTorch, and how they are timed: what `benches/peers.py` and `scripts/gpu-peers` share.
+
+Each function returns median seconds of a run, all in float32, warmed up, each run waited for. Inputs `[T, B, INPUT]` are normal and on
+the device, weights uniform within ±1/√n.
+"""
+
+import statistics
+import sys
+import time
+
+INPUT = 2
+
+
+def installed(package):
+    """Its version, or None with a line that says why not."""
+    try:
+        return getattr(__import__(package), "__version__", "of unknown version")
+    except ImportError as error:
+        print(f"{package} is left out: {error}", file=sys.stderr)
+        return None
+
+
+def median_time(run, repeats=5, enough=1.0):
+    """Median seconds of `run`, warmed up."""
+    run()
+    times, started = [], time.perf_counter()
+    while len(times) < repeats and (not times or time.perf_counter() - started < enough):
+        begin = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def jax_scan(n, steps, batch, unrolls=(1, 8), repeats=5):
+    """A GRU by `lax.scan` under `jit`, the products with the inputs taken out of the loop; the fastest of `unrolls`."""
+    import jax
+    import jax.numpy as jnp
+
+    keys = jax.random.split(jax.random.PRNGKey(0), 5)
+    bound = n**-0.5
+    draw = lambda key, *shape: jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+    w, v = draw(keys[0], 3 * n, INPUT), draw(keys[1], 3 * n, n)
+    bias, bias_n = draw(keys[2], 3 * n), draw(keys[3], n)
+    inputs = jax.random.normal(keys[4], (steps, batch, INPUT), jnp.float32)
+
+    def rolled(unroll):
+        def step(h, given):
+            hidden = h @ v.T
+            r = jax.nn.sigmoid(given[:, :n] + hidden[:, :n])
+            z = jax.nn.sigmoid(given[:, n : 2 * n] + hidden[:, n : 2 * n])
+            new = jnp.tanh(given[:, 2 * n :] + r * (hidden[:, 2 * n :] + bias_n))
+            h = new + z * (h - new)
+            return h, h
+
+        def run(inputs):
+            return jax.lax.scan(step, jnp.zeros((batch, n)), inputs @ w.T + bias, unroll=unroll)[1]
+
+        compiled = jax.jit(run)
+        return lambda: compiled(inputs).block_until_ready()
+
+    return min(median_time(rolled(unroll), repeats) for unroll in unrolls)
+
+
+def upstream_deer(n, steps, batch, repeats=5):
+    """A GRU of Equinox by DEER's own `seq1d`, called as in its demonstration."""
+    import equinox
+    import jax
+    import jax.numpy as jnp
+    from deer.fseq1d import seq1d
+
+    keys = jax.random.split(jax.random.PRNGKey(0), 2)
+    params, static = equinox.partition(equinox.nn.GRUCell(INPUT, n, key=keys[0]), equinox.is_array)
+    inputs = jax.random.normal(keys[1], (steps, batch, INPUT), jnp.float32)
+    initial = jnp.zeros((batch, n), jnp.float32)
+
+    def step(state, inputs, params):
+        return equinox.combine(params, static)(inputs, state)
+
+    @jax.jit
+    def run(initial, inputs, params):
+        return jax.vmap(seq1d, in_axes=(None, 0, 1, None), out_axes=1)(step, initial, inputs, params).value
+
+    return median_time(lambda: run(initial, inputs, params).block_until_ready(), repeats)
+
+
+def torch_gru(n, steps, batch, device="cpu", repeats=5):
+    """`nn.GRU` under `no_grad`; on a card that is cuDNN's."""
+    import torch
+
+    torch.manual_seed(0)
+    gru = torch.nn.GRU(INPUT, n).to(device)
+    inputs = torch.randn(steps, batch, INPUT, device=device)
+    return _torch_time(lambda: gru(inputs), device, repeats)
+
+
+def pararnn_gru(n, steps, batch, device="cuda", repeats=5):
+    """ParaRNN's diagonal GRU by its fused kernel, with its product with the inputs."""
+    import torch
+    from pararnn.rnn_cell.gru_diag_mh import GRUDiagMH, GRUDiagMHConfig
+
+    torch.manual_seed(0)
+    cell = GRUDiagMH(
+        GRUDiagMHConfig(state_dim=n, input_dim=INPUT, num_heads=1, device=torch.device(device), mode="parallel_FUSED")
+    )
+    inputs = torch.randn(batch, steps, INPUT, device=device)
+    return _torch_time(lambda: cell(inputs), device, repeats)
+
+
+def _torch_time(run, device, repeats):
+    import torch
+
+    def waited():
+        run()
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    with torch.no_grad():
+        return median_time(waited, repeats)
+
+
+def length(steps):
+    power = len(str(steps)) - 1
+    return f"1e{power}" if steps == 10**power and power >= 3 else str(steps)
+
+
+def ratio(peer, ours):
+    return "–" if peer is None or ours is None else f"{peer / ours:.0f}×" if peer >= 100 * ours else f"{peer / ours:.3g}×"
