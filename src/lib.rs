@@ -79,7 +79,7 @@ pub use backend::Backend;
 #[cfg(feature = "cpu")]
 pub use backends::cpu::Cpu;
 #[cfg(feature = "cuda")]
-pub use backends::cuda::{Cuda, CudaFault, DeviceScan};
+pub use backends::cuda::{Cuda, CudaFault, DeviceElements, DeviceScan};
 pub use dynamics::{Dynamics, Implicit, Recurrence, Residual, Structure};
 pub use error::{Error, Result};
 pub use gradient::{Cotangents, Tangents};

@@ -6,6 +6,7 @@
 mod cells;
 mod derivative;
 mod driver;
+mod elements;
 mod emit;
 mod fault;
 mod kernels;
@@ -23,6 +24,7 @@ use driver::Device;
 use kernels::Modules;
 use std::sync::Arc;
 
+pub use elements::DeviceElements;
 pub use fault::CudaFault;
 pub use scan::DeviceScan;
 
@@ -118,7 +120,9 @@ impl Cuda {
         op: &Op,
         elements: &mut [R],
     ) -> Result<()> {
-        scan::scan(&self.device, &self.modules, op, elements, false)
+        let mut scanned = self.elements(elements)?;
+        scanned.scan(op)?;
+        scanned.read(elements)
     }
 
     /// Inclusive scan from the end, in place, as [`Cpu::scan_reverse`](crate::Cpu::scan_reverse). Otherwise as
@@ -131,7 +135,30 @@ impl Cuda {
         op: &Op,
         elements: &mut [R],
     ) -> Result<()> {
-        scan::scan(&self.device, &self.modules, op, elements, true)
+        let mut scanned = self.elements(elements)?;
+        scanned.scan_reverse(op)?;
+        scanned.read(elements)
+    }
+
+    /// Elements of scans, copied to the device, to be scanned there more than once or beside other work.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) where the device fails or has no memory for them.
+    ///
+    /// # Example
+    /// ```no_run
+    /// use deer_solver::{Cuda, scan::AffineScalar};
+    ///
+    /// // Sums of sums.
+    /// let op = AffineScalar::new(1);
+    /// let mut elements = Cuda::new(0)?.elements(&[1.0f32, 1.0, 1.0, 2.0, 1.0, 3.0])?;
+    /// elements.scan(&op)?;
+    /// elements.scan(&op)?;
+    /// assert_eq!(elements.fetch()?, [1.0, 1.0, 1.0, 4.0, 1.0, 10.0]);
+    /// # Ok::<(), deer_solver::Error>(())
+    /// ```
+    pub fn elements<R: Real>(&self, elements: &[R]) -> Result<DeviceElements<R>> {
+        DeviceElements::upload(self, elements)
     }
 
     /// The PTX that is made for the steps of `problem`: the kernels that roll blocks, or, with a `linearization`, those

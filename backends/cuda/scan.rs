@@ -3,7 +3,7 @@
 //! Maps whose components do not mix go through `ptx/scan_components.cu` in a single pass, dense matrices and blocks through
 //! `ptx/scan_blocks.cu`, reduce then scan. The order of combination follows from the sizes alone.
 
-use super::driver::{Arguments, Buffer, Device, Grid, Number};
+use super::driver::{Arguments, Buffer, Device, Grid};
 use super::kernels::{Module, Modules, suffix};
 use crate::error::{Error, Result};
 use crate::scalar::Real;
@@ -69,23 +69,24 @@ impl<Op: DeviceScan> sealed::Maps for &Op {
 }
 impl<Op: DeviceScan> DeviceScan for &Op {}
 
-/// Inclusive scan in place, from the end where `backwards`.
+/// Inclusive scan in place of the `len` numbers in `elements`, from the end where `backwards`.
 pub(super) fn scan<R: Real, Op: ScanOp<R> + DeviceScan>(
     device: &Arc<Device>,
     modules: &Modules,
     op: &Op,
-    elements: &mut [R],
+    elements: &mut Buffer,
+    len: usize,
     backwards: bool,
 ) -> Result<()> {
     let width = op.width();
-    if elements.is_empty() {
+    if len == 0 {
         return Ok(());
     }
-    if width == 0 || !elements.len().is_multiple_of(width) {
+    if width == 0 || !len.is_multiple_of(width) {
         return Err(Error::shape(
             "elements",
             format!("[T · {width}], T elements of width {width}"),
-            &[elements.len()],
+            &[len],
         ));
     }
     let form = op.form();
@@ -111,14 +112,12 @@ pub(super) fn scan<R: Real, Op: ScanOp<R> + DeviceScan>(
         // arguments are exchanged.
         prepend: backwards != op.opposite(),
     };
-    let mut buffer = device.upload(Number::wrap(elements))?;
-    let steps = elements.len() / width;
+    let steps = len / width;
     if scan.k == 1 {
-        let scanned = scan.components::<R>(&buffer, steps)?;
-        return scanned.read(0, Number::wrap_mut(elements));
+        *elements = scan.components::<R>(elements, steps)?;
+        return Ok(());
     }
-    scan.blocks::<R>(&mut buffer, steps)?;
-    buffer.read(0, Number::wrap_mut(elements))
+    scan.blocks::<R>(elements, steps)
 }
 
 /// One scan of a sequence.

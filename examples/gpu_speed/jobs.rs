@@ -41,7 +41,7 @@ impl Job {
     }
 }
 
-pub(crate) const JOBS: [Job; 6] = [
+pub(crate) static JOBS: [Job; 6] = [
     // DEER's own demonstration.
     Job {
         name: "demo",

@@ -13,6 +13,7 @@
 mod common;
 mod jobs;
 mod measure;
+mod scan;
 mod table;
 
 use clap::Parser;
@@ -23,6 +24,7 @@ use cust::CudaApiVersion;
 use deer_solver::{Backend, Cuda};
 use jobs::{JOBS, Job};
 use measure::Line;
+use scan::Scan;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,7 +38,7 @@ struct Options {
     quick: bool,
     /// These jobs alone [default: all of them]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = job)]
-    job: Vec<&'static Job>,
+    job: Vec<Chosen>,
     /// Run each job once on the device and measure nothing: for a profiler
     #[arg(long)]
     once: bool,
@@ -48,9 +50,26 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-fn job(name: &str) -> Result<&'static Job, String> {
-    let names = || JOBS.iter().map(|job| job.name).collect::<Vec<_>>().join(", ");
-    JOBS.iter().find(|job| job.name == name).ok_or_else(|| format!("possible values: {}", names()))
+#[derive(Clone, Copy, Debug)]
+enum Chosen {
+    Job(&'static Job),
+    Scan,
+}
+
+fn all() -> Vec<Chosen> {
+    JOBS.iter().map(Chosen::Job).chain([Chosen::Scan]).collect()
+}
+
+fn job(name: &str) -> Result<Chosen, String> {
+    let called = |chosen: &Chosen| match chosen {
+        Chosen::Job(job) => job.name,
+        Chosen::Scan => "scan",
+    };
+    let names = || all().iter().map(called).collect::<Vec<_>>().join(", ");
+    all()
+        .into_iter()
+        .find(|chosen| called(chosen) == name)
+        .ok_or_else(|| format!("possible values: {}", names()))
 }
 
 /// What `--json` writes.
@@ -63,6 +82,7 @@ struct Record {
     version: &'static str,
     quick: bool,
     jobs: Vec<Line>,
+    scan: Option<Scan>,
     targets: Vec<Target>,
 }
 
@@ -73,40 +93,59 @@ fn main() -> ExitCode {
 fn run(options: Options) -> Result<(), Misuse> {
     let device = Cuda::new(options.device)?.describe();
     let driver = CudaApiVersion::get()?;
-    let jobs = if options.job.is_empty() { JOBS.iter().collect() } else { options.job };
-    if options.once {
-        return jobs
-            .into_iter()
-            .try_for_each(|job| measure::once(job, options.quick, options.device));
+    let Options { quick, once, device: number, .. } = options;
+    let jobs = if options.job.is_empty() { all() } else { options.job };
+    if once {
+        return jobs.into_iter().try_for_each(|job| match job {
+            Chosen::Job(job) => measure::once(job, quick, number),
+            Chosen::Scan => scan::once(quick, number),
+        });
     }
     let mut record = Record {
         machine: Machine::this(),
         device,
         driver: format!("{}.{}", driver.major(), driver.minor()),
         version: env!("CARGO_PKG_VERSION"),
-        quick: options.quick,
+        quick,
         jobs: Vec::new(),
+        scan: None,
         targets: Vec::new(),
     };
     let Record { machine, device, driver, version, .. } = &record;
     say(format!("{device}, driver for CUDA {driver}; {machine}; deer-solver {version}\n"));
     for job in jobs {
-        let line = measure::line(job, options.quick, options.device);
-        // The targets are of the full sizes.
-        if !options.quick {
-            record.targets.extend(table::targets(job, &line));
+        match job {
+            Chosen::Job(job) => {
+                let line = measure::line(job, quick, number);
+                record.targets.extend(table::targets(job, &line));
+                record.jobs.push(line);
+            }
+            Chosen::Scan => {
+                let scan = scan::measure(quick, number);
+                record.targets.push(table::scan_target(&scan));
+                record.scan = Some(scan);
+            }
         }
-        record.jobs.push(line);
+    }
+    if quick {
+        // They are of the full sizes.
+        record.targets.clear();
     }
     say(table::markdown(&record.jobs));
+    if let Some(scan) = &record.scan {
+        say(scan::sentence(scan));
+    }
     if !record.targets.is_empty() {
         say(format!("\n{}", common::figure::targets(&record.targets)));
     }
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_string_pretty(&record)?)?;
     }
-    let failed: Vec<&str> =
+    let mut failed: Vec<&str> =
         record.jobs.iter().filter(|line| line.failed).map(|line| line.job).collect();
+    if record.scan.is_some_and(|scan| scan.failed) {
+        failed.push("scan");
+    }
     if failed.is_empty() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use crate::common::figure::{Bound, Target, length, significant};
 use crate::jobs::Job;
 use crate::measure::{Line, Timed};
+use crate::scan::Scan;
 
 /// What a job's figures should be on an H200. Those against other programs are `scripts/gpu-peers`' to tell.
 pub(crate) fn targets(job: &Job, line: &Line) -> Vec<Target> {
@@ -21,6 +22,12 @@ pub(crate) fn targets(job: &Job, line: &Line) -> Vec<Target> {
     let ratio = figure(|timed| timed.resident / timed.sequential.min(timed.cpu));
     targets.push(Target::new(what, Bound::AtMost(1.2), ratio, "×"));
     targets
+}
+
+pub(crate) fn scan_target(scan: &Scan) -> Target {
+    let what = "scan: bandwidth to a copy's".to_owned();
+    let percent = scan.of_copy.map(|share| share * 100.0);
+    Target::new(what, Bound::AtLeast(80.0), percent, " %")
 }
 
 pub(crate) fn markdown(lines: &[Line]) -> String {

@@ -136,6 +136,26 @@ fn many_tiles_are_joined_in_order() {
     check::<f32, _>(&device, scalar, &elements(&scalar, 1, 1, 130 * 2048 + 7, 4), "scalar 1");
 }
 
+/// Scanned twice without the host, and a copy that stays as it was.
+#[test]
+fn elements_stay_on_the_device() {
+    let blocks = AffineBlocks::new(4, 2).unwrap();
+    let given = elements::<f64>(&blocks, 4, 2, 150, 5);
+    let mut here = cuda().elements(&given).unwrap();
+    let mut copy = here.try_clone().unwrap();
+    here.scan(&blocks).unwrap();
+    here.scan_reverse(&blocks).unwrap();
+    here.wait().unwrap();
+    assert_eq!(copy.fetch().unwrap(), given);
+    let mut there = given.clone();
+    Cpu::new().scan(&blocks, &mut there).unwrap();
+    Cpu::new().scan_reverse(&blocks, &mut there).unwrap();
+    assert_close(blocks.width(), &here.fetch().unwrap(), &there, "on the device");
+    let refused = copy.scan(&AffineDiagonal::new(7)).unwrap_err();
+    assert!(matches!(refused, Error::Shape { .. }), "{refused}");
+    assert_eq!(copy.len(), given.len());
+}
+
 /// A product beyond the range does not make NaN of what does not depend on it.
 #[test]
 fn a_product_that_overflows_stays_where_it_is() {
