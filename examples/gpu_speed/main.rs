@@ -22,6 +22,7 @@ use common::figure::Target;
 use common::machine::Machine;
 use cust::CudaApiVersion;
 use deer_solver::{Backend, Cuda};
+use indicatif::{ProgressBar, ProgressStyle};
 use jobs::{JOBS, Job};
 use measure::Line;
 use scan::Scan;
@@ -56,19 +57,24 @@ enum Chosen {
     Scan,
 }
 
+impl Chosen {
+    fn name(&self) -> &'static str {
+        match self {
+            Chosen::Job(job) => job.name,
+            Chosen::Scan => "scan",
+        }
+    }
+}
+
 fn all() -> Vec<Chosen> {
     JOBS.iter().map(Chosen::Job).chain([Chosen::Scan]).collect()
 }
 
 fn job(name: &str) -> Result<Chosen, String> {
-    let called = |chosen: &Chosen| match chosen {
-        Chosen::Job(job) => job.name,
-        Chosen::Scan => "scan",
-    };
-    let names = || all().iter().map(called).collect::<Vec<_>>().join(", ");
+    let names = || all().iter().map(Chosen::name).collect::<Vec<_>>().join(", ");
     all()
         .into_iter()
-        .find(|chosen| called(chosen) == name)
+        .find(|chosen| chosen.name() == name)
         .ok_or_else(|| format!("possible values: {}", names()))
 }
 
@@ -113,7 +119,10 @@ fn run(options: Options) -> Result<(), Misuse> {
     };
     let Record { machine, device, driver, version, .. } = &record;
     say(format!("{device}, driver for CUDA {driver}; {machine}; deer-solver {version}\n"));
+    let bar = ProgressBar::new(jobs.len() as u64)
+        .with_style(ProgressStyle::with_template("{pos}/{len} {msg}")?);
     for job in jobs {
+        bar.set_message(job.name());
         match job {
             Chosen::Job(job) => {
                 let line = measure::line(job, quick, number);
@@ -126,7 +135,9 @@ fn run(options: Options) -> Result<(), Misuse> {
                 record.scan = Some(scan);
             }
         }
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     if quick {
         // They are of the full sizes.
         record.targets.clear();

@@ -53,7 +53,8 @@ pub(crate) fn markdown(lines: &[Line]) -> String {
 
 fn figures(timed: &Timed) -> String {
     let Timed { method, sweeps, resident, fetched, gradient, sequential, cpu, .. } = timed;
-    let mut cells = vec![format!("{method}, {sweeps} sweeps")];
+    let plural = if *sweeps == 1 { "" } else { "s" };
+    let mut cells = vec![format!("{method}, {sweeps} sweep{plural}")];
     cells.extend([resident, fetched, gradient, sequential, cpu].map(|time| milliseconds(*time)));
     cells.extend([sequential, cpu].map(|time| format!("{}×", significant(time / resident))));
     cells.push(format!("{:.0e}", timed.difference));
