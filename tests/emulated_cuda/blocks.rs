@@ -1,6 +1,7 @@
 //! Barriers, functions, and blocks that wait for one another.
 
 use cust::event::{Event, EventFlags};
+use cust::memory::DeviceBuffer;
 use cust::module::Module;
 
 use crate::card::{Card, at, download, kernel, kernel_in};
@@ -40,6 +41,11 @@ fn a_missing_barrier_is_found_on_every_schedule() {
         let card = Card::new();
         let module = Module::from_ptx(&text, &[]).expect("a module");
         let (input, output) = (card.upload(&[1u32; 1280]), card.upload(&[0u32; 1280]));
+        // Schedules differ by the launches that the context has had.
+        let nothing = Module::from_ptx(kernel(""), &[]).expect("a module");
+        for _ in 0..launches {
+            card.run(&nothing, 1, 1, 0, &[]).expect("a run");
+        }
         let ended = card.run(&module, 10, 128, 0, &[at(&input), at(&output)]);
         assert_eq!(ended, Err(cust::error::CudaError::IllegalAddress), "launch {launches}");
     }
@@ -125,6 +131,46 @@ fn blocks_wait_for_those_before_them() {
         card.run(&module, 200, 1, 0, &[at(&ticket), at(&sums), at(&flags)]).expect("a run");
         assert_eq!(download(&sums), (0..200u32).map(|i| i * (i + 1) / 2).collect::<Vec<_>>());
     }
+}
+
+/// Running sums over blocks of one warp, each lane by itself; `barrier` is before lane 0 sets the flag for all.
+fn look_back_of_warps(barrier: &str) -> String {
+    kernel(&format!(
+        ".reg .u32 %r<6>; .reg .pred %p; setp.eq.u32 %p, %t, 0; mov.u32 %r0, 0;\n\
+         @%p atom.global.add.u32 %r0, [%a], 1; shfl.sync.idx.b32 %r0, %r0, 0, 31, -1;\n\
+         mul.wide.u32 %x, %r0, 4; add.u64 %z, %c, %x; mov.u32 %r1, 0;\n\
+         mad.lo.u32 %r2, %r0, 32, %t; mul.wide.u32 %x, %r2, 4; add.u64 %y, %b, %x;\n\
+         setp.eq.u32 %p, %r0, 0; @%p bra first;\n\
+         again: ld.acquire.gpu.global.u32 %r3, [%z+-4]; setp.eq.u32 %p, %r3, 0;\n\
+         vote.sync.any.pred %p, %p, -1; @%p bra again; ld.global.u32 %r1, [%y+-128];\n\
+         first: add.u32 %r1, %r1, %t; st.global.u32 [%y], %r1; membar.gl; {barrier}\n\
+         setp.eq.u32 %p, %t, 0; @%p st.release.gpu.global.u32 [%z], 1;"
+    ))
+}
+
+/// The first of so many launches that fails, each on a schedule of its own.
+fn first_failure(launches: usize, text: &str) -> Option<usize> {
+    let card = Card::new();
+    let module = Module::from_ptx(text, &[]).expect("a module");
+    (0..launches).find(|_| {
+        let (ticket, flags) = (card.upload(&[0u32]), card.upload(&[0u32; 50]));
+        // SAFETY: what is read here was written where the kernel did not fail.
+        let sums = unsafe { DeviceBuffer::<u32>::uninitialized(1600).expect("a buffer") };
+        let ended = card.run(&module, 50, 32, 0, &[at(&ticket), at(&sums), at(&flags)]);
+        if ended.is_ok() {
+            let expected = (0..1600u32).map(|i| (i / 32 + 1) * (i % 32));
+            assert_eq!(download(&sums), expected.collect::<Vec<_>>());
+        }
+        ended.is_err()
+    })
+}
+
+#[test]
+fn a_flag_set_before_all_lanes_have_written_is_found() {
+    assert_eq!(first_failure(100, &look_back_of_warps("bar.warp.sync -1;")), None);
+    let found = first_failure(100, &look_back_of_warps(""));
+
+    assert!(found.is_some(), "in none of 100 launches");
 }
 
 #[test]

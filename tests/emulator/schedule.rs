@@ -43,19 +43,31 @@ pub(crate) struct Policy {
     random_leader: u32,
     /// One in so many groups is only a part of the threads that stand at the same instruction.
     split: u32,
+    /// One in so many stores to global memory is done by a part of the threads that have come to it, which go on before the
+    /// others: what is published too early is then seen too early.
+    split_store: u32,
 }
 
 impl Policy {
     pub(crate) fn draw(random: &mut Random) -> Self {
         match random.below(8) {
-            0..4 => Self { shortest: 100, spread: 400, random_leader: 16, split: 64 },
-            4..7 => Self { shortest: 20, spread: 380, random_leader: 8, split: 16 },
-            _ => Self { shortest: 1, spread: 60, random_leader: 3, split: 4 },
+            0..4 => {
+                Self { shortest: 100, spread: 400, random_leader: 16, split: 64, split_store: 32 }
+            }
+            4..7 => {
+                Self { shortest: 20, spread: 380, random_leader: 8, split: 16, split_store: 16 }
+            }
+            _ => Self { shortest: 1, spread: 60, random_leader: 3, split: 4, split_store: 4 },
         }
     }
 
     pub(crate) fn turn(&self, random: &mut Random) -> u32 {
         self.shortest + random.below(self.spread)
+    }
+
+    /// Those of `lanes` that do a store to global memory now.
+    pub(crate) fn storing(&self, random: &mut Random, lanes: u32) -> u32 {
+        if random.one_in(self.split_store) { part(lanes, random) } else { lanes }
     }
 
     /// The threads of `runnable` that run next, where they stand, and where they wait for the others.
@@ -80,14 +92,18 @@ impl Policy {
             lanes |= u32::from(at == place) << l;
             meeting = meeting.min(if at > place { at } else { u32::MAX });
         }
+        let all = lanes;
         if random.one_in(self.split) {
-            let part = lanes & random.next() as u32;
-            if part != 0 {
-                lanes = part;
-            }
+            lanes = part(all, random);
         }
-        Group { lanes, place, meeting }
+        Group { lanes, place, meeting, left: all & !lanes }
     }
+}
+
+/// Some of `lanes`, or all of them.
+fn part(lanes: u32, random: &mut Random) -> u32 {
+    let part = lanes & random.next() as u32;
+    if part == 0 { lanes } else { part }
 }
 
 /// Threads of a warp that run an instruction together.
@@ -97,6 +113,8 @@ pub(crate) struct Group {
     pub(crate) place: u32,
     /// The next place where other threads of the warp stand.
     pub(crate) meeting: u32,
+    /// Threads that stand at the same place and stay there for this turn.
+    pub(crate) left: u32,
 }
 
 /// Numbers below `count` in random order.

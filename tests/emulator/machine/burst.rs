@@ -3,7 +3,7 @@
 use super::fault::Problem;
 use super::{Block, Machine};
 use crate::lanes::WARP;
-use crate::program::{Action, Guard};
+use crate::program::{Action, Guard, Place};
 use crate::schedule::Group;
 
 /// A problem, the lane that has it, and where it stands.
@@ -69,6 +69,17 @@ impl Machine<'_> {
                     place += 1;
                 }
                 Action::Store(access) => {
+                    let mut active = active;
+                    if active & (active.wrapping_sub(1)) != 0
+                        && matches!(access.place, Place::Global | Place::Generic)
+                    {
+                        let now = self.policy.storing(&mut self.random, active);
+                        let later = active & !now;
+                        self.keep_places(block, w, later, place);
+                        lanes &= !later;
+                        self.held |= later;
+                        active = now;
+                    }
                     if active != 0 {
                         self.store(block, w, access, active)
                             .map_err(|(problem, lane)| (problem, lane, place))?;

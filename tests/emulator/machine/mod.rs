@@ -70,6 +70,8 @@ struct Machine<'a> {
     /// Instructions and spinning loads since memory changed, a thread exited or a barrier opened.
     idle: u64,
     spins: u64,
+    /// Threads of the warp whose turn it is that stay where they are until the next.
+    held: u32,
 }
 
 impl Launch {
@@ -93,6 +95,7 @@ impl Launch {
             executed: 0,
             idle: 0,
             spins: 0,
+            held: 0,
         };
         let mut running: Vec<Block> =
             order.by_ref().take(resident).map(|b| machine.block(b, Vec::new())).collect();
@@ -161,13 +164,15 @@ impl Machine<'_> {
     fn turn(&mut self, block: &mut Block, w: usize) -> Result<(), Fault> {
         let mut budget = self.policy.turn(&mut self.random);
         let spins = self.spins;
+        self.held = 0;
         while budget > 0 {
             let warp = &block.warps[w];
-            let runnable = warp.runnable();
+            let runnable = warp.runnable() & !self.held;
             if runnable == 0 {
                 break;
             }
             let group = self.policy.group(&mut self.random, &warp.places, runnable);
+            self.held |= group.left;
             let before = budget;
             let outcome = self.burst(block, w, group, &mut budget);
             self.idle += u64::from(before - budget);
