@@ -43,7 +43,7 @@ pub(crate) struct Timed {
     pub(crate) fetched: f64,
     /// `vjp` of all states on the device, from the host and back.
     pub(crate) gradient: f64,
-    /// The loop on the device, a thread for each sequence, the states left there.
+    /// The loop on the device, the states left there.
     pub(crate) sequential: f64,
     /// `auto` on the CPU, all threads.
     pub(crate) cpu: f64,

@@ -47,7 +47,7 @@ pub(crate) fn markdown(lines: &[Line]) -> String {
         };
         text.push_str(&format!("{cells} |\n"));
     }
-    text.push_str("\nMedians. *Resident*: states left on the device; ratios are to it. *In order*: the loop, a thread for each sequence.\n");
+    text.push_str("\nMedians. *Resident*: states left on the device; ratios are to it. *In order*: the loop, on the device.\n");
     text
 }
 
