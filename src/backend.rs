@@ -12,6 +12,7 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::{Linearization, Tolerance};
 use ndarray::{Array3, ArrayView3};
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 /// A device. A handle is a value: nothing is global.
@@ -468,6 +469,37 @@ impl Swept {
     pub const TILE: usize = 16;
 }
 
+/// Cotangents of the states.
+#[derive(Clone, Copy, Debug)]
+pub enum StateCotangents<'c, R> {
+    /// `[B, T, n]`
+    EachStep(&'c [R]),
+    /// The same at every step of a sequence, `[B, n]`.
+    AllSteps(&'c [R]),
+}
+
+impl<'c, R: Real> StateCotangents<'c, R> {
+    /// All `[B, T, n]`.
+    pub fn each_step(self, path: &Path<'_, R>) -> Cow<'c, [R]> {
+        match self {
+            Self::EachStep(all) => Cow::Borrowed(all),
+            Self::AllSteps(rows) => {
+                let rows = rows.chunks_exact(path.n.max(1));
+                rows.flat_map(|row| row.repeat(path.max_steps)).collect()
+            }
+        }
+    }
+
+    /// Those of a block's steps, `[len, n]`, or of each of them, `[n]`.
+    pub(crate) fn of(self, path: &Path<'_, R>, block: &Block) -> &'c [R] {
+        let n = path.n;
+        match self {
+            Self::EachStep(all) => &all[path.place(block) * n..][..block.len * n],
+            Self::AllSteps(rows) => &rows[block.batch * n..][..n],
+        }
+    }
+}
+
 /// Cotangents as they accumulate over backward sweeps.
 #[derive(Clone, Debug, Default)]
 pub struct Pulled<R> {
@@ -492,6 +524,16 @@ pub struct Pushed<R> {
     pub(crate) floor: R,
 }
 
+/// What a backend goes back over steps by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdjointForm {
+    /// The graph of the derivative, whose outputs are all factors.
+    Graph,
+    /// A program made from the graph, or what a cell has written by hand; factors that are components of state or input are
+    /// read from there.
+    Program,
+}
+
 /// A backend that can take derivatives of solutions.
 #[diagnostic::on_unimplemented(
     message = "the backend `{Self}` cannot differentiate",
@@ -512,8 +554,14 @@ pub trait Differentiate<R: Real>: Backend {
     #[doc(hidden)]
     fn track<'p>(&self, path: Path<'p, R>) -> Result<Self::Track<'p>>;
 
+    /// What it goes back over steps by.
+    #[doc(hidden)]
+    fn adjoint_form(&self) -> AdjointForm {
+        AdjointForm::Graph
+    }
+
     /// Runs each block backwards from the cotangent in `borders` `[blocks, n]` that the block after it gives to its last
-    /// state, with `cotangents` `[B, T, n]` of the states (none after the first sweep, which replaces what `pulled`
+    /// state, with `cotangents` of the states (none after the first sweep, which replaces what `pulled`
     /// holds; later ones add). Replaces `borders` by what the block gives to the one before it: zero
     /// where that is lost in rounding. Without `pulled`, does that alone.
     ///
@@ -524,7 +572,7 @@ pub trait Differentiate<R: Real>: Backend {
         &self,
         track: &Self::Track<'_>,
         adjoint: &Adjoint,
-        cotangents: Option<&[R]>,
+        cotangents: Option<StateCotangents<'_, R>>,
         blocks: &[Block],
         borders: &mut [R],
         pulled: Option<&mut Pulled<R>>,

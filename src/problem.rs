@@ -44,7 +44,7 @@ pub struct Problem<'a, D: Recurrence> {
     params: Option<Vec<D::Real>>,
     guess: Option<CowArray<'a, D::Real, Ix3>>,
     structure: OnceLock<Structure>,
-    pub(crate) derivatives: OnceLock<Derivatives>,
+    pub(crate) derivatives: Derivatives,
 }
 
 impl<'a, D: Recurrence> Problem<'a, D> {
@@ -303,7 +303,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
 
     /// The graph of a step, made when it is first asked for.
     pub(crate) fn graph(&self) -> Result<&Graph> {
-        Ok(Derivatives::of(self)?.graph())
+        self.derivatives.graph(self.dynamics)
     }
 
     /// Steps of all sequences together.
@@ -350,7 +350,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             params: None,
             guess: None,
             structure: OnceLock::new(),
-            derivatives: OnceLock::new(),
+            derivatives: Derivatives::default(),
         })
     }
 }

@@ -6,9 +6,9 @@ use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::{Kernels, THREADS};
 use super::sweep::block_words;
-use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, Swept};
+use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, StateCotangents, Swept};
 use crate::error::Result;
-use crate::graph::adjoint::Adjoint;
+use crate::graph::adjoint::{Adjoint, Right};
 use crate::graph::tangent::Tangent;
 use crate::scalar::Real;
 use std::ops::Range;
@@ -193,9 +193,10 @@ impl<'b, R: Real> Batch<'b, R> {
 
 /// The products of factors that are contributions to the cotangents of θ: left, right, entry.
 fn products(adjoint: &Adjoint) -> Vec<(u32, u32, usize)> {
-    let right = |right: usize| match right {
-        one if one == adjoint.rights => u32::MAX,
-        right => (adjoint.lefts + right) as u32,
+    let right = |right: Right| match right {
+        Right::Computed(k) => (adjoint.lefts + k) as u32,
+        // All but 1 are computed.
+        Right::One | Right::State(_) | Right::Input(_) => u32::MAX,
     };
     let of_tile = |tile: &crate::graph::adjoint::Tile| {
         let mut found = Vec::with_capacity(tile.params.len());
@@ -270,7 +271,7 @@ impl Cuda {
             None => (R::default(), None),
         };
         let batch = Batch::new(self, track, blocks, borders, sizes, track.path.m, first)?;
-        let width = adjoint.lefts + adjoint.rights;
+        let width = adjoint.lefts + adjoint.computed;
         let rows = blocks.len() * batch.rows;
         let bytes = if batch.record { rows * width * size_of::<R>() } else { 0 };
         let mut factors = self.device.allocate(bytes)?;
@@ -317,17 +318,19 @@ impl<R: Real> Differentiate<R> for Cuda {
         &self,
         track: &CudaTrack<'_, R>,
         adjoint: &Adjoint,
-        cotangents: Option<&[R]>,
+        cotangents: Option<StateCotangents<'_, R>>,
         blocks: &[Block],
         borders: &mut [R],
         mut pulled: Option<&mut Pulled<R>>,
     ) -> Result<Vec<Swept>> {
         let kernels = self.modules.pulling::<R>(adjoint)?;
-        let given = cotangents.map(|all| self.device.upload(Number::wrap(all))).transpose()?;
+        let given = cotangents
+            .map(|all| self.device.upload(Number::wrap(&all.each_step(&track.path))))
+            .transpose()?;
         let products = products(adjoint);
         let n = track.path.n;
         let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
-        let row = (adjoint.lefts + adjoint.rights) * size_of::<R>();
+        let row = (adjoint.lefts + adjoint.computed) * size_of::<R>();
         // As many blocks at a time as the factors leave room for.
         let together = (FACTORS / (longest * row).max(1)).max(1);
         let mut swept = Vec::with_capacity(blocks.len());

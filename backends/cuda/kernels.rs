@@ -117,7 +117,10 @@ impl Modules {
 
     /// The kernel that runs backwards.
     pub(super) fn pulling<R: Real>(&self, adjoint: &Adjoint) -> Result<Kernels> {
-        let step = Pull { precision: precision::<R>(), graph: adjoint.graph.clone() };
+        let graph = adjoint.graph().cloned().ok_or_else(|| {
+            Error::setting("adjoint", "one made from a graph", "one written by hand")
+        })?;
+        let step = Pull { precision: precision::<R>(), graph };
         let module = self.module(splice(&only(DERIVATIVES, &["pull"]), &step)?)?;
         Ok(Kernels { module, together: 0, columns: 0 })
     }

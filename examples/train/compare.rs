@@ -44,7 +44,7 @@ impl Times {
 pub(crate) fn run(options: &Options, task: &Task, cpu: &Cpu) -> Result<(), Misuse> {
     // A sequence is one thread's.
     let threads = threads::count(options.threads).min(options.batchsize);
-    let (mut library, mut plain) = (Library::new(cpu), PlainBptt::new(threads));
+    let (library, mut plain) = (Library::new(cpu), PlainBptt::new(threads));
     let mut models = [Model::new(options), Model::new(options)];
     let adam = Adam::new(models[0].sizes().iter().sum(), options.rate);
     let mut adams = [adam.clone(), adam];

@@ -34,7 +34,7 @@ pub(crate) struct Epoch {
 pub(crate) fn run(options: &Options, task: &Task, cpu: &Cpu) -> Result<History, Misuse> {
     let mut model = Model::new(options);
     let mut adam = Adam::new(model.sizes().iter().sum(), options.rate);
-    let mut library = Library::new(cpu);
+    let library = Library::new(cpu);
     let mut history = History::default();
     let per_epoch = task.train.len().div_ceil(options.batchsize);
     let bar = progress_bar(options.epochs() * per_epoch);

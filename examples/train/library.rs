@@ -8,22 +8,20 @@ use deer_solver::{Cpu, Problem, Solution, Solver};
 use ndarray::{Array2, Array3};
 use std::time::Instant;
 
-/// The solver, and memory that steps use again.
+/// The solver and where it runs.
 #[derive(Debug)]
 pub(crate) struct Library {
     cpu: Cpu,
     solver: Solver,
-    /// Of the states, `[B, T, n]`.
-    cotangents: Array3<f32>,
 }
 
 impl Library {
     pub(crate) fn new(cpu: &Cpu) -> Self {
-        Self { cpu: cpu.clone(), solver: Solver::auto(), cotangents: Array3::zeros((0, 0, 0)) }
+        Self { cpu: cpu.clone(), solver: Solver::auto() }
     }
 
     /// Loss, and its gradient.
-    pub(crate) fn step(&mut self, model: &Model, batch: &Labelled) -> Result<Step, Misuse> {
+    pub(crate) fn step(&self, model: &Model, batch: &Labelled) -> Result<Step, Misuse> {
         let started = Instant::now();
         let [gru_size, readout_size] = model.sizes();
         let x0 = Array2::zeros((batch.len(), model.gru.hidden()));
@@ -33,30 +31,25 @@ impl Library {
         let forward = started.elapsed();
 
         let started = Instant::now();
-        let shape = solution.states().dim();
-        if self.cotangents.dim() != shape {
-            self.cotangents = Array3::zeros(shape);
-        }
-        let (_, steps, n) = shape;
+        let (sequences, steps, n) = solution.states().dim();
         let mut readout = vec![0.0; readout_size];
         let mut total = Score::default();
-        let mut rows = Vec::new();
-        for (means, &label) in means.iter().zip(&batch.labels) {
+        // Of the mean over time each state has an equal part.
+        let mut cotangents = Array3::zeros((sequences, 1, n));
+        for (b, (means, &label)) in means.iter().zip(&batch.labels).enumerate() {
             let mut cotangent = vec![0.0; n];
             let weight = 1.0 / batch.len() as f32;
             let score = model.readout.pull(means, label, weight, &mut readout, &mut cotangent);
             total.loss += score.loss;
             total.correct += score.correct;
-            // Of the mean over time each state has an equal part.
-            cotangent.iter_mut().for_each(|x| *x /= steps as f32);
-            rows.push(cotangent);
+            for (i, x) in cotangent.into_iter().enumerate() {
+                cotangents[[b, 0, i]] = x / steps as f32;
+            }
         }
-        let each = self.cotangents.as_slice_mut().unwrap_or_default().chunks_exact_mut(steps * n);
-        let mut workers = vec![(); self.cpu.threads()];
-        share(&mut workers, each.zip(rows).collect(), |(), (all, row)| {
-            all.chunks_exact_mut(n).for_each(|cotangent| cotangent.copy_from_slice(&row));
-        });
-        let gru = solution.vjp(&problem, self.cotangents.view(), &self.cpu)?.params;
+        let repeated = cotangents
+            .broadcast((sequences, steps, n))
+            .ok_or_else(|| Misuse::new("cotangents of one step do not fit the states"))?;
+        let gru = solution.vjp(&problem, repeated, &self.cpu)?.params;
         let mut gradient = Vec::with_capacity(gru_size + readout_size);
         gradient.extend(gru);
         gradient.extend(readout);

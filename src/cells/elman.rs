@@ -1,6 +1,9 @@
 //! The simple recurrent network.
 
+mod pull_back;
+
 use super::built_in::{BuiltIn, Kind};
+use super::by_hand::{ByHand, ElmanDims};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
@@ -240,6 +243,10 @@ impl<R: Real> Dynamics for Elman<R> {
 
     fn units_in_lanes(&self) -> bool {
         true
+    }
+
+    fn by_hand(&self) -> Option<ByHand> {
+        Some(ByHand::Elman(ElmanDims { input: self.input, hidden: self.hidden }))
     }
 
     #[inline(always)]

@@ -1,6 +1,9 @@
 //! The gated recurrent unit.
 
+mod pull_back;
+
 use super::built_in::{BuiltIn, Kind};
+use super::by_hand::{ByHand, GruDims};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
@@ -312,6 +315,10 @@ impl<R: Real> Dynamics for Gru<R> {
 
     fn units_in_lanes(&self) -> bool {
         true
+    }
+
+    fn by_hand(&self) -> Option<ByHand> {
+        Some(ByHand::Gru(GruDims { input: self.input, hidden: self.hidden }))
     }
 
     #[inline(always)]

@@ -44,6 +44,40 @@ pub(super) fn add_product<S: Scalar, const G: usize, const U: usize>(
     }
 }
 
+/// `sums[j] += Σ_i W[i, j] · factors[i]`; `weights` is `[factors.len(), sums.len()]`, row-major.
+#[inline(always)]
+pub(super) fn add_transposed<S: Scalar>(sums: &mut [S], weights: &[Param<S>], factors: &[S]) {
+    const COLUMNS: usize = 4;
+    let columns = sums.len();
+    let tiled = columns - columns % COLUMNS;
+    for first in (0..tiled).step_by(COLUMNS) {
+        let mut tile = [sums[first]; COLUMNS];
+        tile.copy_from_slice(&sums[first..first + COLUMNS]);
+        for (row, &factor) in weights.chunks_exact(columns).zip(factors) {
+            let row = &row[first..first + COLUMNS];
+            for k in 0..COLUMNS {
+                tile[k] = factor.mul_add_param(row[k], tile[k]);
+            }
+        }
+        sums[first..first + COLUMNS].copy_from_slice(&tile);
+    }
+    for j in tiled..columns {
+        // Several sums, so that none waits for its last addition.
+        let mut parts = [S::from_f64(0.0); COLUMNS];
+        let mut rows = weights.chunks_exact(COLUMNS * columns);
+        let mut fours = factors.chunks_exact(COLUMNS);
+        for (rows, factors) in (&mut rows).zip(&mut fours) {
+            for k in 0..COLUMNS {
+                parts[k] = factors[k].mul_add_param(rows[k * columns + j], parts[k]);
+            }
+        }
+        for (row, &factor) in rows.remainder().chunks_exact(columns).zip(fours.remainder()) {
+            parts[0] = factor.mul_add_param(row[j], parts[0]);
+        }
+        sums[j] += (parts[0] + parts[1]) + (parts[2] + parts[3]);
+    }
+}
+
 /// `G` gates of `U` units from `first`, out of `[G · units]`.
 #[inline(always)]
 pub(super) fn load<S: Scalar, const G: usize, const U: usize>(

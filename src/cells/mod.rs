@@ -15,6 +15,7 @@
 //! feature `safetensors`, [`Gru`], [`Lstm`] and [`Elman`] `load` and `save` PyTorch's weights.
 
 mod built_in;
+pub(crate) mod by_hand;
 mod diagonal_gru;
 mod diagonal_lstm;
 mod elman;
@@ -35,6 +36,8 @@ mod weights;
 pub use built_in::BuiltIn;
 #[cfg(feature = "cuda")]
 pub(crate) use built_in::Kind;
+#[doc(hidden)]
+pub use by_hand::ByHand;
 pub use diagonal_gru::DiagonalGru;
 pub use diagonal_lstm::DiagonalLstm;
 pub use elman::Elman;

@@ -7,6 +7,7 @@ pub(crate) mod recurrence;
 mod residual;
 
 use crate::cells::BuiltIn;
+use crate::cells::ByHand;
 use crate::scalar::{Isa, Param, Real, Scalar};
 use recurrence::step_in_order;
 
@@ -195,6 +196,12 @@ pub trait Dynamics: Sync {
         false
     }
 
+    /// The transposed derivative of the step, where it is written by hand; none where it is to be made from the step's graph.
+    #[doc(hidden)]
+    fn by_hand(&self) -> Option<ByHand> {
+        None
+    }
+
     /// A recurrence whose longer steps lead about where many steps of this one do, to be run on inputs made by
     /// [`coarsen`](Self::coarsen), and the power of the step in its error; none where there is none.
     #[doc(hidden)]
@@ -278,5 +285,8 @@ impl<D: Dynamics> Dynamics for &D {
     }
     fn units_in_lanes(&self) -> bool {
         D::units_in_lanes(self)
+    }
+    fn by_hand(&self) -> Option<ByHand> {
+        D::by_hand(self)
     }
 }

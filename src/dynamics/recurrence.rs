@@ -2,6 +2,7 @@
 
 use super::{Dynamics, Structure};
 use crate::cells::BuiltIn;
+use crate::cells::ByHand;
 use crate::error::Result;
 use crate::graph::{Graph, structure_of};
 use crate::scalar::count::{Count, Operations, operations};
@@ -92,6 +93,11 @@ pub trait Recurrence: sealed::Sealed + Sync {
         inputs: &[Self::Real],
         unknowns: &mut [Self::Real],
     );
+    /// [`Dynamics::by_hand`].
+    #[doc(hidden)]
+    fn by_hand(&self) -> Option<ByHand> {
+        None
+    }
     /// [`Dynamics::coarser`].
     #[doc(hidden)]
     fn coarser(&self) -> Option<(Self, u32)>
@@ -201,6 +207,9 @@ impl<D: Dynamics + ?Sized> Recurrence for D {
         0
     }
     fn unknowns(&self, _: &[Self::Real], _: &[Self::Real], _: &[Self::Real], _: &mut [Self::Real]) {
+    }
+    fn by_hand(&self) -> Option<ByHand> {
+        Dynamics::by_hand(self)
     }
     fn coarser(&self) -> Option<(Self, u32)>
     where

@@ -2,12 +2,12 @@
 
 use super::borders::{Direction, close};
 use super::{Cotangents, Trajectory, contiguous, floor};
-use crate::backend::{Block, Differentiate, Pulled, Swept};
+use crate::backend::{Block, Differentiate, Pulled, StateCotangents, Swept};
 use crate::error::{Error, Result};
 use crate::graph::adjoint::Adjoint;
-use crate::problem::{check_shape, first_non_finite};
+use crate::problem::check_shape;
 use crate::scalar::Real;
-use ndarray::{Array1, Array2, Array3, ArrayView3};
+use ndarray::{Array1, Array2, Array3, ArrayView3, s};
 
 pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     trajectory: &Trajectory<'_, R>,
@@ -19,7 +19,14 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     let (batch, steps, n, m) = (trajectory.steps.len(), path.max_steps, path.n, path.m);
     let expected = format!("[B = {batch}, T = {steps}, n = {n}]");
     check_shape("cotangent", &expected, cotangent.shape(), &[batch, steps, n])?;
-    let given = contiguous(&cotangent);
+    // A view that repeats one step stays that.
+    let repeated = steps > 1 && cotangent.strides()[1] == 0;
+    let given = cotangent.slice(s![.., ..if repeated { 1 } else { steps }, ..]);
+    let given = contiguous(&given);
+    let all = match repeated {
+        true => StateCotangents::AllSteps(&given),
+        false => StateCotangents::EachStep(&given),
+    };
     let mut initial = Array2::<R>::default((batch, n));
     let mut pulled = Pulled {
         inputs: vec![R::default(); batch * steps * m],
@@ -31,17 +38,11 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     if !blocks.is_empty() && n > 0 {
         let track = backend.track(path.clone())?;
         let mut borders = vec![R::default(); blocks.len() * n];
-        let swept = backend.pull(
-            &track,
-            adjoint,
-            Some(&given),
-            &blocks,
-            &mut borders,
-            Some(&mut pulled),
-        )?;
+        let swept =
+            backend.pull(&track, adjoint, Some(all), &blocks, &mut borders, Some(&mut pulled))?;
         // A cotangent that is not finite shows in what it makes.
         if !pulled.sizes.iter().all(|size| size.is_finite()) {
-            check_finite(trajectory, &given)?;
+            check_finite(trajectory, cotangent)?;
         }
         trajectory.check(&swept)?;
         pulled.floor = floor(&pulled.sizes);
@@ -60,15 +61,14 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
 }
 
 /// The first entry of the cotangents `given` `[B, T, n]` that is a NaN or an infinity.
-fn check_finite<R: Real>(trajectory: &Trajectory<'_, R>, given: &[R]) -> Result<()> {
-    let (steps, n) = (trajectory.path.max_steps, trajectory.path.n);
-    for (b, &own_steps) in trajectory.steps.iter().enumerate() {
-        let from = b * steps * n;
-        if let Some(entry) = first_non_finite(&given[from..from + own_steps * n]) {
+fn check_finite<R: Real>(trajectory: &Trajectory<'_, R>, given: ArrayView3<'_, R>) -> Result<()> {
+    for (b, &steps) in trajectory.steps.iter().enumerate() {
+        let own = given.slice(s![b, ..steps, ..]);
+        if let Some(((t, i), value)) = own.indexed_iter().find(|(_, x)| !x.is_finite()) {
             return Err(Error::NonFinite {
                 argument: "cotangent",
-                index: vec![b, entry / n, entry % n],
-                value: given[from + entry].to_f64(),
+                index: vec![b, t, i],
+                value: value.to_f64(),
             });
         }
     }

@@ -17,7 +17,7 @@ mod borders;
 mod forward;
 mod value;
 
-use crate::backend::{Block, Differentiate, Path, Swept};
+use crate::backend::{AdjointForm, Block, Differentiate, Path, Swept};
 use crate::dynamics::Recurrence;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -111,7 +111,7 @@ impl<R: Real> Solution<R> {
     ) -> Result<Array3<R>> {
         let inputs = given_inputs(self, problem)?;
         let trajectory = Trajectory::of(self, problem, &inputs)?;
-        let tangent = Derivatives::of(problem)?.tangent();
+        let tangent = problem.derivatives.tangent(problem.dynamics())?;
         let known = problem.input_dim();
         if known == trajectory.path.m {
             return forward::jvp(&trajectory, tangent, tangents, backend);
@@ -171,7 +171,7 @@ impl<R: Real> Solution<R> {
     ) -> Result<Cotangents<R>> {
         let inputs = given_inputs(self, problem)?;
         let trajectory = Trajectory::of(self, problem, &inputs)?;
-        let adjoint = Derivatives::of(problem)?.adjoint();
+        let adjoint = problem.derivatives.adjoint(problem.dynamics(), backend.adjoint_form())?;
         let mut cotangents = backward::vjp(&trajectory, adjoint, cotangent, backend)?;
         if trajectory.path.m > problem.input_dim() {
             let own = cotangents.inputs.slice(s![.., .., ..problem.input_dim()]);
@@ -262,33 +262,43 @@ fn given_inputs<'p, D: Recurrence>(
 }
 
 /// The derivatives of a problem's step, each found when it is first asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Derivatives {
-    graph: Graph,
+    graph: OnceLock<Graph>,
+    by_hand: OnceLock<Adjoint>,
     adjoint: OnceLock<Adjoint>,
+    with_all_factors: OnceLock<Adjoint>,
     tangent: OnceLock<Tangent>,
 }
 
 impl Derivatives {
-    pub(crate) fn of<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p Self> {
-        if let Some(known) = problem.derivatives.get() {
+    pub(crate) fn graph<D: Recurrence>(&self, dynamics: &D) -> Result<&Graph> {
+        if let Some(known) = self.graph.get() {
             return Ok(known);
         }
-        let graph = problem.dynamics().graph()?;
-        let (adjoint, tangent) = (OnceLock::new(), OnceLock::new());
-        Ok(problem.derivatives.get_or_init(|| Self { graph, adjoint, tangent }))
+        let graph = dynamics.graph()?;
+        Ok(self.graph.get_or_init(|| graph))
     }
 
-    pub(crate) fn graph(&self) -> &Graph {
-        &self.graph
+    fn adjoint<D: Recurrence>(&self, dynamics: &D, form: AdjointForm) -> Result<&Adjoint> {
+        match form {
+            AdjointForm::Graph => {
+                let graph = self.graph(dynamics)?;
+                Ok(self.with_all_factors.get_or_init(|| Adjoint::with_all_factors(graph)))
+            }
+            AdjointForm::Program => {
+                if let Some(cell) = dynamics.by_hand() {
+                    return Ok(self.by_hand.get_or_init(|| Adjoint::by_hand(cell)));
+                }
+                let graph = self.graph(dynamics)?;
+                Ok(self.adjoint.get_or_init(|| Adjoint::new(graph)))
+            }
+        }
     }
 
-    fn adjoint(&self) -> &Adjoint {
-        self.adjoint.get_or_init(|| Adjoint::new(&self.graph))
-    }
-
-    fn tangent(&self) -> &Tangent {
-        self.tangent.get_or_init(|| Tangent::new(&self.graph))
+    fn tangent<D: Recurrence>(&self, dynamics: &D) -> Result<&Tangent> {
+        let graph = self.graph(dynamics)?;
+        Ok(self.tangent.get_or_init(|| Tangent::new(graph)))
     }
 }
 

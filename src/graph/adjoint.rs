@@ -2,6 +2,7 @@
 
 use super::program::Program;
 use super::{Binary, Graph, Id, Leaves, Op};
+use crate::cells::ByHand;
 use rustc_hash::FxHashMap;
 
 /// The reverse derivative of a step, with the cotangents of θ as sums of products.
@@ -11,17 +12,50 @@ use rustc_hash::FxHashMap;
 /// sums that go into the units, the rights are components of state and input.
 #[derive(Debug)]
 pub struct Adjoint {
-    /// Outputs: cotangents of state `[n]` and input `[m]`, lefts, rights.
+    pub(crate) step: Step,
+    pub(crate) lefts: usize,
+    /// Rights that the step computes.
+    pub(crate) computed: usize,
+    /// All products.
+    pub(crate) tiles: Vec<Tile>,
+    pub(crate) leaves: Leaves,
+}
+
+/// How a step is gone back over.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Programs(Programs),
+    ByHand(ByHand),
+}
+
+/// The graph's derivative.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    /// Outputs: cotangents of state `[n]` and input `[m]`, lefts, computed rights.
     pub(crate) program: Program,
     /// As `program`; then the step's value `[n]`.
     pub(crate) checking: Program,
     /// As `checking`.
     pub(crate) graph: Graph,
-    pub(crate) lefts: usize,
-    pub(crate) rights: usize,
-    /// All products.
-    pub(crate) tiles: Vec<Tile>,
-    pub(crate) leaves: Leaves,
+}
+
+impl Programs {
+    /// What the first sweep runs, and what later ones do.
+    pub(crate) fn of_sweep(&self, first: bool) -> &Program {
+        if first { &self.checking } else { &self.program }
+    }
+}
+
+/// A right factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Right {
+    /// A component of the state before the step.
+    State(usize),
+    /// A component of the input.
+    Input(usize),
+    /// An output of the programs.
+    Computed(usize),
+    One,
 }
 
 /// The products of up to [`Tile::SIDE`] lefts with as many rights, each a contribution to the cotangent of an entry of θ.
@@ -29,8 +63,8 @@ pub struct Adjoint {
 pub(crate) struct Tile {
     /// 1, 2 or 4.
     pub(crate) lefts: Vec<usize>,
-    /// 1, 2 or 4; [`Adjoint::rights`] for 1.
-    pub(crate) rights: Vec<usize>,
+    /// 1, 2 or 4.
+    pub(crate) rights: Vec<Right>,
     /// `[rights, lefts]`
     pub(crate) params: Vec<usize>,
 }
@@ -41,14 +75,32 @@ impl Tile {
 
 /// A contribution to the cotangent of an entry of θ.
 #[derive(Clone, Copy, Debug)]
-struct Product {
-    left: usize,
-    right: usize,
-    param: usize,
+pub(crate) struct Product {
+    pub(crate) left: usize,
+    pub(crate) right: Right,
+    pub(crate) param: usize,
 }
 
 impl Adjoint {
+    /// Made from the graph of a step.
     pub(crate) fn new(graph: &Graph) -> Self {
+        Self::of(graph, false)
+    }
+
+    /// The same, which computes all rights, also those that are components of state or input.
+    pub(crate) fn with_all_factors(graph: &Graph) -> Self {
+        Self::of(graph, true)
+    }
+
+    /// The graph that it was made from.
+    pub(crate) fn graph(&self) -> Option<&Graph> {
+        match &self.step {
+            Step::Programs(programs) => Some(&programs.graph),
+            Step::ByHand(_) => None,
+        }
+    }
+
+    fn of(graph: &Graph, all: bool) -> Self {
         let Leaves { state: n, input: m, .. } = graph.leaves;
         let reverse = graph.reverse();
         let (values, cotangents) = reverse.outputs.split_at(n);
@@ -66,26 +118,37 @@ impl Adjoint {
             factors(&reverse, &uses, cotangent, &mut found);
             for (left, right) in found {
                 let left = places[0].of(left);
-                let right = right.map_or(usize::MAX, |right| places[1].of(right));
+                let right = match right.map(|right| (right, reverse.nodes[right as usize])) {
+                    None => Right::One,
+                    Some((_, Op::State(i))) if !all => Right::State(i as usize),
+                    Some((_, Op::Input(j))) if !all => Right::Input(j as usize),
+                    Some((right, _)) => Right::Computed(places[1].of(right)),
+                };
                 products.push(Product { left, right, param });
             }
         }
-        for product in &mut products {
-            product.right = product.right.min(places[1].nodes.len());
-        }
-        let [lefts, rights] = places.map(|places| places.nodes);
-        let outputs = [of_state_and_input, &lefts, &rights].concat();
+        let [lefts, computed] = places.map(|places| places.nodes);
+        let outputs = [of_state_and_input, &lefts, &computed].concat();
         let with = |outputs: Vec<Id>| Graph { outputs, ..reverse.clone() }.pruned();
         let graph = with([&outputs, values].concat());
-        Self {
+        let programs = Programs {
             program: Program::new(&with(outputs), n),
             checking: Program::new(&graph, n),
             graph,
+        };
+        Self {
+            step: Step::Programs(programs),
             lefts: lefts.len(),
-            rights: rights.len(),
+            computed: computed.len(),
             tiles: tiles(products),
             leaves: reverse.leaves,
         }
+    }
+
+    /// Written by hand.
+    pub(crate) fn by_hand(cell: ByHand) -> Self {
+        let (lefts, products, leaves) = cell.describe();
+        Self { step: Step::ByHand(cell), lefts, computed: 0, tiles: tiles(products), leaves }
     }
 }
 
@@ -94,7 +157,7 @@ fn tiles(mut products: Vec<Product>) -> Vec<Tile> {
     let mut tiles = Vec::new();
     products.sort_by_key(|product| (product.right, product.left, product.param));
     // For each right its lefts and their entries; a pair that adds to another entry too is one more right.
-    let mut columns: Vec<(usize, Vec<usize>, Vec<usize>)> = Vec::new();
+    let mut columns: Vec<(Right, Vec<usize>, Vec<usize>)> = Vec::new();
     let mut rest = products;
     while !rest.is_empty() {
         let mut again = Vec::new();

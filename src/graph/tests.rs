@@ -1,6 +1,6 @@
 //! Graphs of random expressions and of cells against the step itself, central differences, and each other.
 
-use super::adjoint::Adjoint;
+use super::adjoint::{Adjoint, Programs, Right, Step};
 use super::program::Program;
 use super::{Graph, Op};
 use crate::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
@@ -173,15 +173,18 @@ proptest! {
         // The adjoint's products are the cotangents of θ.
         let adjoint = Adjoint::new(&graph);
         let leaves = |_: usize| x.iter().chain(&u).chain(&v).copied().collect::<Vec<f64>>();
-        let table = adjoint.program.table(&step.params, &[]);
-        let run = Run { program: &adjoint.program, table, leaves: &leaves };
+        let program = program_of(&adjoint);
+        let table = program.table(&step.params, &[]);
+        let run = Run { program, table, leaves: &leaves };
         let got = dispatch(InstructionSet::detect(), run).swap_remove(1);
         let mut params = [0.0; P];
         for tile in &adjoint.tiles {
             for (&right, entries) in tile.rights.iter().zip(tile.params.chunks(tile.lefts.len())) {
                 let right = match right {
-                    one if one == adjoint.rights => 1.0,
-                    right => got[N + M + adjoint.lefts + right],
+                    Right::State(i) => x[i],
+                    Right::Input(j) => u[j],
+                    Right::Computed(k) => got[N + M + adjoint.lefts + k],
+                    Right::One => 1.0,
                 };
                 for (&left, &param) in tile.lefts.iter().zip(entries) {
                     params[param] += got[N + M + left] * right;
@@ -216,12 +219,20 @@ fn weights_are_factors_of_sums() {
     assert_eq!(graph.params_used().len(), gru.params().len());
     assert!(Program::new(&graph, 0).slots() < 6 * n, "{}", Program::new(&graph, 0).slots());
     let adjoint = Adjoint::new(&graph);
-    assert_eq!((adjoint.lefts, adjoint.rights), (4 * n, n + 2));
+    assert_eq!((adjoint.lefts, adjoint.computed), (4 * n, 0));
     assert_eq!(
         adjoint.tiles.iter().map(|tile| tile.params.len()).sum::<usize>(),
         gru.params().len()
     );
-    assert!(adjoint.program.slots() < 10 * n, "{}", adjoint.program.slots());
+    let program = program_of(&adjoint);
+    assert!(program.slots() < 10 * n, "{}", program.slots());
+}
+
+fn program_of(adjoint: &Adjoint) -> &Program {
+    match &adjoint.step {
+        Step::Programs(Programs { program, .. }) => program,
+        Step::ByHand(cell) => panic!("{cell:?} has no program"),
+    }
 }
 
 #[test]

@@ -4,14 +4,18 @@
 //! recurrence and are compiled once. As all is linear, a later sweep runs on the difference that its border makes, adds
 //! to what is there, and stops where the difference is lost in rounding.
 
+mod products;
 mod pull;
 mod push;
+mod reverse;
 
 use super::walks::Walks;
 use super::{Cpu, tile};
-use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, Swept};
+use crate::backend::{
+    AdjointForm, Block, Differentiate, Path, Pulled, Pushed, StateCotangents, Swept,
+};
 use crate::error::Result;
-use crate::graph::adjoint::Adjoint;
+use crate::graph::adjoint::{Adjoint, Step};
 use crate::graph::tangent::Tangent;
 use crate::scalar::dispatch::dispatch;
 use crate::scalar::{InstructionSet, Isa, Lanes, Real, Scalar};
@@ -93,8 +97,9 @@ impl<'g, R: Real> Stretch<'g, R> {
         }
     }
 
-    fn rows<'r>(&self, all: &'r [R], t: usize, width: usize) -> &'r [R] {
-        &all[t.min(self.len) * width..(t + STEPS).min(self.len) * width]
+    /// `count` rows of `width` numbers from `t` on, as far as there are so many.
+    fn rows<'r>(&self, all: &'r [R], t: usize, count: usize, width: usize) -> &'r [R] {
+        &all[t.min(self.len) * width..(t + count).min(self.len) * width]
     }
 }
 
@@ -145,11 +150,15 @@ impl<R: Real> Differentiate<R> for Cpu {
         Ok(path)
     }
 
+    fn adjoint_form(&self) -> AdjointForm {
+        AdjointForm::Program
+    }
+
     fn pull(
         &self,
         path: &Path<'_, R>,
         adjoint: &Adjoint,
-        cotangents: Option<&[R]>,
+        cotangents: Option<StateCotangents<'_, R>>,
         blocks: &[Block],
         borders: &mut [R],
         pulled: Option<&mut Pulled<R>>,
@@ -159,8 +168,11 @@ impl<R: Real> Differentiate<R> for Cpu {
         const TASKS: usize = 64;
         let Path { n, m, .. } = *path;
         let first = cotangents.is_some();
-        let program = if first { &adjoint.checking } else { &adjoint.program };
-        let table = program.table(path.params, &[]);
+        let repeated = matches!(cotangents, Some(StateCotangents::AllSteps(_)));
+        let table = match &adjoint.step {
+            Step::Programs(programs) => programs.of_sweep(first).table(path.params, &[]),
+            Step::ByHand(_) => Vec::new(),
+        };
         let mut swept = vec![Swept::default(); blocks.len()];
         let tiles = path.max_steps.div_ceil(STEPS);
         let record = pulled.is_some();
@@ -173,9 +185,7 @@ impl<R: Real> Differentiate<R> for Cpu {
         for (block, (border, swept)) in blocks.iter().zip(rest) {
             let inputs = inputs.next().unwrap_or_default();
             let sizes = sizes.next().unwrap_or_default();
-            let from = path.place(block);
-            let cotangents =
-                cotangents.map_or(&[][..], |all| &all[from * n..(from + block.len) * n]);
+            let cotangents = cotangents.map_or(&[][..], |all| all.of(path, block));
             let stretch = Stretch::of(path, block);
             lanes.push(PullLane { stretch, cotangents, inputs, sizes, border, swept });
         }
@@ -191,8 +201,17 @@ impl<R: Real> Differentiate<R> for Cpu {
         self.each(jobs.len(), &|index| {
             let mut job = jobs[index].lock().unwrap_or_else(PoisonError::into_inner);
             let (groups, params) = &mut *job;
-            let pull =
-                Pull { adjoint, program, table: &table, first, record, floor, groups, params };
+            let pull = Pull {
+                adjoint,
+                table: &table,
+                given: path.params,
+                first,
+                repeated,
+                record,
+                floor,
+                groups,
+                params,
+            };
             R::pull(self.instruction_set, pull);
         });
         for job in jobs {

@@ -65,14 +65,15 @@ impl<R: Real> Kernel for Push<'_, '_, R> {
         }
         for lo in (0..longest).step_by(STEPS) {
             let steps = STEPS.min(longest - lo);
-            let states = lanes.iter().map(|lane| lane.stretch.rows(lane.stretch.states, lo, n));
+            let states =
+                lanes.iter().map(|lane| lane.stretch.rows(lane.stretch.states, lo, STEPS, n));
             tile::gather(states, &mut now);
             let given_inputs =
-                lanes.iter().map(|lane| lane.stretch.rows(lane.stretch.inputs, lo, m));
+                lanes.iter().map(|lane| lane.stretch.rows(lane.stretch.inputs, lo, STEPS, m));
             tile::gather(given_inputs, &mut inputs);
             if first {
                 tile::gather(
-                    lanes.iter().map(|lane| lane.stretch.rows(lane.inputs, lo, m)),
+                    lanes.iter().map(|lane| lane.stretch.rows(lane.inputs, lo, STEPS, m)),
                     &mut given,
                 );
             }
