@@ -80,7 +80,7 @@ pub use backend::Backend;
 pub use backends::cpu::Cpu;
 #[cfg(feature = "cuda")]
 pub use backends::cuda::{Cuda, CudaFault, DeviceElements, DeviceScan};
-pub use dynamics::{Dynamics, Implicit, Recurrence, Residual, Structure};
+pub use dynamics::{Dynamics, Implicit, Order, Recurrence, Residual, Structure};
 pub use error::{Error, Result};
 pub use gradient::{Cotangents, Tangents};
 pub use problem::Problem;

@@ -69,7 +69,9 @@ impl<'k, D: Recurrence, I: Isa> Jacobian<'k, D, I> {
         for first in (0..colours).step_by(TANGENTS) {
             for (i, (dual, &value)) in self.x.iter_mut().zip(x).enumerate() {
                 *dual = Dual::new(value, [Lanes::from_f64(0.0); TANGENTS]);
-                let colour = colour(self.structure, self.approximate, n, i);
+                // Its column in its block.
+                let place = self.structure.place(n, i);
+                let colour = if self.approximate { i } else { place % colours };
                 if (first..first + TANGENTS).contains(&colour) {
                     dual.tangents[colour - first] = Lanes::from_f64(1.0);
                 }
@@ -83,7 +85,7 @@ impl<'k, D: Recurrence, I: Isa> Jacobian<'k, D, I> {
                         entries[i] = self.next[i].tangents[i - first];
                     }
                 } else {
-                    let row = row(self.structure, n, i);
+                    let row = self.structure.place(n, i);
                     for colour in first..last {
                         entries[row * colours + colour] = self.next[i].tangents[colour - first];
                     }
@@ -117,28 +119,6 @@ where
         } else {
             group.dynamics.jacobian(params, x, u, next, entries)
         }
-    }
-}
-
-/// The tangent that component `i` is seeded in.
-#[inline(always)]
-fn colour(structure: Structure, approximate: bool, n: usize, i: usize) -> usize {
-    match structure {
-        _ if approximate => i,
-        Structure::Dense => i,
-        Structure::Diagonal => 0,
-        Structure::Blocks { size, interleaved: true } => i / (n / size),
-        Structure::Blocks { size, interleaved: false } => i % size,
-    }
-}
-
-/// The row of the compact form that component `i` is.
-#[inline(always)]
-fn row(structure: Structure, n: usize, i: usize) -> usize {
-    match structure {
-        Structure::Dense | Structure::Diagonal => i,
-        Structure::Blocks { size, interleaved: true } => (i % (n / size)) * size + i / (n / size),
-        Structure::Blocks { interleaved: false, .. } => i,
     }
 }
 

@@ -175,6 +175,15 @@ fn check_blocks(claim: Structure, n: usize) -> Result<()> {
                 size,
             ))
         }
+        Structure::Permuted { size, order }
+            if size == 0 || !n.is_multiple_of(size) || order.len() != n =>
+        {
+            Err(Error::setting(
+                "dynamics: structure",
+                format!("an order of n = {n} components in blocks whose size divides n"),
+                format!("{} components in blocks of {size}", order.len()),
+            ))
+        }
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 mod delayed;
 pub(crate) mod elimination;
 mod implicit;
+mod order;
 pub(crate) mod recurrence;
 mod residual;
 
@@ -13,6 +14,7 @@ use recurrence::step_in_order;
 
 pub use delayed::{Delayed, DelayedStep};
 pub use implicit::Implicit;
+pub use order::Order;
 pub use recurrence::Recurrence;
 pub use residual::Residual;
 
@@ -33,6 +35,13 @@ pub enum Structure {
         /// Whether a block's components lie `n / size` apart instead of side by side.
         interleaved: bool,
     },
+    /// `size × size` blocks, `n / size` of them, of components that lie anywhere. Found, not declared.
+    Permuted {
+        /// Components of one block; divides `n`.
+        size: usize,
+        /// The components of one block after the other.
+        order: Order,
+    },
 }
 
 impl Structure {
@@ -41,7 +50,7 @@ impl Structure {
         match self {
             Structure::Dense => state_dim,
             Structure::Diagonal => 1,
-            Structure::Blocks { size, .. } => size,
+            Structure::Blocks { size, .. } | Structure::Permuted { size, .. } => size,
         }
     }
 
@@ -58,6 +67,21 @@ impl Structure {
             Structure::Diagonal => block,
             Structure::Blocks { size, interleaved: true } => block + row * (state_dim / size),
             Structure::Blocks { size, interleaved: false } => block * size + row,
+            Structure::Permuted { size, order } => order.component(block * size + row),
+        }
+    }
+
+    /// Where the state's component `component` is among the rows of all blocks, one block after the other.
+    #[inline(always)]
+    pub(crate) fn place(self, state_dim: usize, component: usize) -> usize {
+        match self {
+            Structure::Dense | Structure::Diagonal => component,
+            Structure::Blocks { size, interleaved: true } => {
+                let blocks = state_dim / size;
+                component % blocks * size + component / blocks
+            }
+            Structure::Blocks { interleaved: false, .. } => component,
+            Structure::Permuted { order, .. } => order.place(component),
         }
     }
 }

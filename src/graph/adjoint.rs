@@ -154,10 +154,9 @@ impl Adjoint {
 
 /// The products by tiles: rights that are multiplied with the same lefts go together.
 fn tiles(mut products: Vec<Product>) -> Vec<Tile> {
-    let mut tiles = Vec::new();
     products.sort_by_key(|product| (product.right, product.left, product.param));
-    // For each right its lefts and their entries; a pair that adds to another entry too is one more right.
-    let mut columns: Vec<(Right, Vec<usize>, Vec<usize>)> = Vec::new();
+    // For each right its lefts and their entries, a few at a time; a pair that adds to another entry too is one more right.
+    let mut columns: Vec<Column> = Vec::new();
     let mut rest = products;
     while !rest.is_empty() {
         let mut again = Vec::new();
@@ -169,33 +168,46 @@ fn tiles(mut products: Vec<Product>) -> Vec<Tile> {
                 continue;
             }
             match columns.last_mut() {
-                Some((column, lefts, params)) if before.is_some() && *column == right => {
-                    lefts.push(left);
-                    params.push(param);
+                Some(column)
+                    if before.is_some()
+                        && column.right == right
+                        && column.lefts.len() < Tile::SIDE =>
+                {
+                    column.lefts.push(left);
+                    column.params.push(param);
                 }
-                _ => columns.push((right, vec![left], vec![param])),
+                _ => columns.push(Column { lefts: vec![left], right, params: vec![param] }),
             }
             before = Some((right, left));
         }
         rest = again;
     }
-    columns.sort_by(|a, b| (&a.1, a.0).cmp(&(&b.1, b.0)));
-    for alike in columns.chunk_by(|a, b| a.1 == b.1) {
-        for lefts in cuts(alike[0].1.len()) {
+    columns.sort();
+    let mut tiles = Vec::new();
+    for alike in columns.chunk_by(|a, b| a.lefts == b.lefts) {
+        for lefts in cuts(alike[0].lefts.len()) {
             for rights in cuts(alike.len()) {
                 let alike = &alike[rights];
                 tiles.push(Tile {
-                    lefts: alike[0].1[lefts.clone()].to_vec(),
-                    rights: alike.iter().map(|column| column.0).collect(),
+                    lefts: alike[0].lefts[lefts.clone()].to_vec(),
+                    rights: alike.iter().map(|column| column.right).collect(),
                     params: alike
                         .iter()
-                        .flat_map(|column| column.2[lefts.clone()].iter().copied())
+                        .flat_map(|column| column.params[lefts.clone()].iter().copied())
                         .collect(),
                 });
             }
         }
     }
     tiles
+}
+
+/// A right, up to [`Tile::SIDE`] lefts that it is multiplied with, and the entries of θ of the products.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Column {
+    lefts: Vec<usize>,
+    right: Right,
+    params: Vec<usize>,
 }
 
 /// `0..len` in pieces of 4, then of 2 and 1.

@@ -3,7 +3,8 @@
 use super::adjoint::{Adjoint, Programs, Right, Step};
 use super::program::Program;
 use super::{Graph, Op};
-use crate::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
+use crate::cells::by_hand::{PullBack, PulledBack};
+use crate::cells::{ByHand, DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
 use crate::dynamics::{Dynamics, Structure};
 use crate::scalar::dispatch::{Kernel, dispatch};
 use crate::scalar::{Constant, InstructionSet, Isa, Lanes, Param, Parameter, Scalar};
@@ -193,6 +194,53 @@ proptest! {
         }
         for (got, expected) in got[..N + M].iter().chain(&params).zip(&reverse[N..]) {
             prop_assert!(close(*got, *expected, 1e-9), "{got} {expected}");
+        }
+    }
+}
+
+/// What is written by hand is what the graph's derivative says.
+fn by_hand<D: Dynamics<Real = f64>, C: PullBack>(cell: &D, by_hand: C) {
+    let (n, m) = (cell.state_dim(), cell.input_dim());
+    let wave =
+        |count: usize, rate: f64| (0..count).map(|k| (rate * k as f64 + 0.3).sin()).collect();
+    let (x, u, cotangent): (Vec<f64>, Vec<f64>, Vec<f64>) =
+        (wave(n, 0.7), wave(m, 1.3), wave(n, 2.1));
+    let reverse = Graph::trace(cell).unwrap().reverse();
+    let expected = reverse.evaluate(&x, &u, cell.params(), &cotangent);
+    let mut got = vec![f64::NAN; n + n + m];
+    let mut lefts = vec![f64::NAN; by_hand.lefts()];
+    let (next, rest) = got.split_at_mut(n);
+    let (of_state, of_input) = rest.split_at_mut(n);
+    let pulled = PulledBack { of_state, of_input, lefts: &mut lefts, next };
+    by_hand.pull_back::<f64>(Parameter::from_slice(cell.params()), &x, &u, &cotangent, pulled);
+    let products = by_hand.products();
+    assert_eq!(products.len(), cell.params().len());
+    for (left, right) in products {
+        let right = match right {
+            Right::State(i) => x[i],
+            Right::Input(j) => u[j],
+            Right::Computed(_) => f64::NAN,
+            Right::One => 1.0,
+        };
+        got.push(lefts[left] * right);
+    }
+    assert_eq!(got.len(), expected.len());
+    for (k, (got, expected)) in got.iter().zip(&expected).enumerate() {
+        assert!(close(*got, *expected, 1e-13), "n = {n}, m = {m}: {k}: {got} {expected}");
+    }
+}
+
+#[test]
+fn derivatives_by_hand_are_those_of_the_graph() {
+    for (m, n) in [(2, 1), (1, 2), (0, 3), (3, 4), (4, 7), (1, 16), (6, 19)] {
+        let gru = Gru::<f64>::random(m, n, 4);
+        let elman = Elman::<f64>::random(m, n, 5);
+        match (gru.by_hand(), elman.by_hand()) {
+            (Some(ByHand::Gru(dims)), Some(ByHand::Elman(others))) => {
+                by_hand(&gru, dims);
+                by_hand(&elman, others);
+            }
+            other => panic!("{other:?}"),
         }
     }
 }

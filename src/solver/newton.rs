@@ -98,6 +98,9 @@ pub(super) fn describe_structure<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '
         Structure::Dense => "dense Jacobians".to_owned(),
         Structure::Diagonal => "diagonal Jacobians".to_owned(),
         Structure::Blocks { size, .. } => format!("Jacobians in blocks of {size} × {size}"),
+        Structure::Permuted { size, .. } => {
+            format!("Jacobians in blocks of {size} × {size}, after a permutation")
+        }
     };
     run.reason.push_str(separator);
     run.reason.push_str(&structure);

@@ -33,6 +33,8 @@ where
     all_methods("undeclared diagonal", backend, &apart, &[130]);
     let pairs = Map::<f64>::new(Kind::Pairs, &[0.6, 0.5]);
     all_methods("undeclared pairs", backend, &pairs, &[131]);
+    let cycles = Map::<f64>::new(Kind::Cycles([3, 5, 2, 4, 0, 1]), &[0.6, 0.5]);
+    all_methods("undeclared blocks of 3 and 2 + 1", backend, &cycles, &[131]);
     all_methods("elman 17", backend, &Elman::<f64>::random(2, 17, 3), &[65]);
 }
 

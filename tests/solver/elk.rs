@@ -149,6 +149,8 @@ fn converges_where_dynamics_contract() {
     converges("diagonal gru", &DiagonalGru::<f64>::random(2, 5, 6), &[129]);
     converges("tanh 4", &Map::<f64>::tanh(4, 0.8, 8), &[127, 0, 64, 1]);
     converges("pairs", &Map::<f64>::new(Kind::Pairs, &[0.6, 0.5]), &[131]);
+    let cycles = Kind::Cycles([3, 5, 2, 4, 0, 1]);
+    converges("cycles", &Map::<f64>::new(cycles, &[0.6, 0.5]), &[131]);
     converges("gru 18", &Gru::<f64>::random(1, 18, 1), &[140]);
 }
 

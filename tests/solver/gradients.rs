@@ -302,6 +302,32 @@ fn a_loss_of_the_last_state() {
     );
 }
 
+/// A view that repeats one step's cotangents is the same as all of them.
+#[test]
+fn the_same_cotangent_at_every_step() {
+    let map = Map::<f64>::tanh(3, 0.9, 3);
+    let mut noise = Noise::new(9);
+    let inputs: Vec<Array2<f64>> = [1000, 0, 1, 37, 640]
+        .iter()
+        .map(|&t| Array2::from_shape_vec((t, 1), noise.vec(t, 1.0)).unwrap())
+        .collect();
+    let views: Vec<ArrayView2<'_, f64>> = inputs.iter().map(|u| u.view()).collect();
+    let x0 = Array2::from_elem((5, 3), 0.2);
+    let problem = Problem::ragged(&map, x0.view(), &views).unwrap();
+    let cpu = Cpu::new();
+    let solution = Solver::auto().solve(&problem, &cpu).unwrap();
+    let rows = Array3::from_shape_vec((5, 1, 3), noise.vec(15, 1.0)).unwrap();
+    let repeated = rows.broadcast((5, 1000, 3)).unwrap();
+    let gradient = solution.vjp(&problem, repeated, &cpu).unwrap();
+    let expected = solution.vjp(&problem, repeated.to_owned().view(), &cpu).unwrap();
+    assert_eq!(gradient, expected);
+    let mut nan = rows.clone();
+    nan[[3, 0, 1]] = f64::NAN;
+    let repeated = nan.broadcast((5, 1000, 3)).unwrap();
+    let wrong = solution.vjp(&problem, repeated, &cpu).unwrap_err().to_string();
+    assert_eq!(wrong, "cotangent[3, 0, 1]: expected a finite number, got NaN");
+}
+
 #[test]
 fn nothing_to_differentiate() {
     let map = Map::<f64>::tanh(2, 0.9, 3);

@@ -57,6 +57,9 @@ pub(crate) enum Kind {
     Wells,
     /// Three pairs that rotate and saturate, the second half of the state with the first; not declared.
     Pairs,
+    /// Six components, each of which drives the one before it in a cycle: those of different cycles do not meet. The numbers are the
+    /// next ones in the cycles.
+    Cycles([usize; 6]),
 }
 
 impl<R: Real> Map<R> {
@@ -66,7 +69,7 @@ impl<R: Real> Map<R> {
             Kind::Lorenz => 3,
             // n² + n parameters.
             Kind::Tanh => (0..).find(|n| n * n + n >= params.len()).unwrap_or(0),
-            Kind::Apart | Kind::Pairs => 6,
+            Kind::Apart | Kind::Pairs | Kind::Cycles(_) => 6,
             _ => 1,
         };
         Self { kind, n, params: params.iter().map(|&p| R::from_f64(p)).collect() }
@@ -151,6 +154,11 @@ impl<R: Real> Dynamics for Map<R> {
                 for i in 0..3 {
                     next[i] = (x[i] * p[0] - x[i + 3] * p[1] + u[0]).tanh();
                     next[i + 3] = (x[i] * p[1] + x[i + 3] * p[0]).tanh();
+                }
+            }
+            Kind::Cycles(after) => {
+                for i in 0..6 {
+                    next[i] = (x[i] * p[0] - x[after[i]] * p[1] + u[0]).tanh();
                 }
             }
             Kind::Henon => {

@@ -96,6 +96,7 @@ fn bounds_hold_for_cells_and_maps() {
             (Kind::Rotation, vec![0.7 * a, 0.7 - 0.5 * a]),
             (Kind::Scales, vec![]),
             (Kind::Pairs, vec![a, 0.3]),
+            (Kind::Cycles([3, 5, 2, 4, 0, 1]), vec![a, 0.3]),
         ] {
             ratios.case(&format!("{kind:?}"), &Map::<f64>::new(kind, &params), &cpu, seed);
         }

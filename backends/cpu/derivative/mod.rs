@@ -103,10 +103,16 @@ impl<'g, R: Real> Stretch<'g, R> {
     }
 }
 
-/// Notes the size of a tile's contribution; whether, in a later sweep, it is lost in rounding beside what was there.
+/// Whether a contribution of this size to a tile, in a later sweep, is lost in rounding beside what is there.
+#[inline(always)]
+fn negligible<R: Real>(size: R, stored: R, floor: R) -> bool {
+    size <= stored * R::from_f64(NEGLIGIBLE) * R::EPSILON || size <= floor
+}
+
+/// Notes the size of a tile's contribution; whether, in a later sweep, it is negligible.
 #[inline(always)]
 fn settle<R: Real>(size: R, stored: &mut R, floor: R, first: bool) -> bool {
-    if !first && (size <= *stored * R::from_f64(NEGLIGIBLE) * R::EPSILON || size <= floor) {
+    if !first && negligible(size, *stored, floor) {
         return true;
     }
     *stored = if first { size } else { Scalar::max(*stored, size) };

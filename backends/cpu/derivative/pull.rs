@@ -3,7 +3,7 @@
 use super::super::tile;
 use super::products::Products;
 use super::reverse::{Compiled, Interpreted, Reverse};
-use super::{FEW, Group, STEPS, Stretch, settle};
+use super::{FEW, Group, STEPS, Stretch, negligible, settle};
 use crate::backend::Swept;
 use crate::cells::ByHand;
 use crate::cells::by_hand::PulledBack;
@@ -131,6 +131,28 @@ impl<'g, R: Real, S: Isa, B: Reverse<R, S>> Kernel for Sweep<'_, 'g, R, S, B> {
             tile::gather(ends, &mut after);
             for lo in (0..longest).step_by(STEPS).rev() {
                 let steps = STEPS.min(longest - lo);
+                if record && !first {
+                    // As if nothing decayed within the tile.
+                    let mut size = zero;
+                    for carry in &carry {
+                        size += carry.abs();
+                    }
+                    let size = size * R::from_f64(STEPS as f64);
+                    for (lane, block) in lanes.iter().enumerate() {
+                        if alive[lane]
+                            && lo < block.stretch.len
+                            && negligible(size.lane(lane), block.sizes[lo / STEPS], floor)
+                        {
+                            alive[lane] = false;
+                            for carry in &mut carry {
+                                carry.set_lane(lane, R::default());
+                            }
+                        }
+                    }
+                    if !alive.contains(&true) {
+                        break;
+                    }
+                }
                 let before = |lane: &PullLane<'g, R>, lo: usize| match lo.checked_sub(1) {
                     Some(from) => lane.stretch.rows(lane.stretch.states, from, STEPS, n),
                     None => lane.stretch.rows(lane.stretch.states, 0, STEPS - 1, n),
