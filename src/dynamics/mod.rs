@@ -7,8 +7,7 @@ mod order;
 pub(crate) mod recurrence;
 mod residual;
 
-use crate::cells::BuiltIn;
-use crate::cells::ByHand;
+use crate::cells::{BuiltIn, ByHand};
 use crate::scalar::{Isa, Param, Real, Scalar};
 use recurrence::step_in_order;
 

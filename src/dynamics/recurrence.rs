@@ -1,8 +1,7 @@
 //! What backends run: explicit steps and implicit ones alike.
 
 use super::{Dynamics, Structure};
-use crate::cells::BuiltIn;
-use crate::cells::ByHand;
+use crate::cells::{BuiltIn, ByHand};
 use crate::error::Result;
 use crate::graph::{Graph, structure_of};
 use crate::scalar::count::{Count, Operations, operations};

@@ -136,7 +136,8 @@ impl<R: Real> Solution<R> {
 
     /// The gradient of a loss with respect to parameters, inputs and initial states, given its derivative with respect to
     /// the states, `cotangent` `[B, T, n]` (ignored after the end of a shorter sequence): reverse, for all of
-    /// them at once, at the price of a few solves.
+    /// them at once, at the price of a few solves. A view that repeats one step, such as `row.broadcast((B, T, n))` of `row`
+    /// `[B, 1, n]`, is not copied out.
     ///
     /// `problem` is the one that was solved, by whatever method and backend. Exact but for rounding; contributions
     /// that decay below `ε²` of the largest cotangent count as zero.

@@ -24,7 +24,7 @@ pub struct Adjoint {
 /// How a step is gone back over.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Programs(Programs),
+    Programs(Box<Programs>),
     ByHand(ByHand),
 }
 
@@ -35,7 +35,8 @@ pub(crate) struct Programs {
     pub(crate) program: Program,
     /// As `program`; then the step's value `[n]`.
     pub(crate) checking: Program,
-    /// As `checking`.
+    /// As `checking`, for devices that compile it.
+    #[cfg(feature = "cuda")]
     pub(crate) graph: Graph,
 }
 
@@ -92,7 +93,8 @@ impl Adjoint {
         Self::of(graph, true)
     }
 
-    /// The graph that it was made from.
+    /// The graph of [`Programs::checking`], unless it is written by hand.
+    #[cfg(feature = "cuda")]
     pub(crate) fn graph(&self) -> Option<&Graph> {
         match &self.step {
             Step::Programs(programs) => Some(&programs.graph),
@@ -134,10 +136,11 @@ impl Adjoint {
         let programs = Programs {
             program: Program::new(&with(outputs), n),
             checking: Program::new(&graph, n),
+            #[cfg(feature = "cuda")]
             graph,
         };
         Self {
-            step: Step::Programs(programs),
+            step: Step::Programs(Box::new(programs)),
             lefts: lefts.len(),
             computed: computed.len(),
             tiles: tiles(products),

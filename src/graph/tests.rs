@@ -1,6 +1,6 @@
 //! Graphs of random expressions and of cells against the step itself, central differences, and each other.
 
-use super::adjoint::{Adjoint, Programs, Right, Step};
+use super::adjoint::{Adjoint, Right, Step};
 use super::program::Program;
 use super::{Graph, Op};
 use crate::cells::by_hand::{PullBack, PulledBack};
@@ -278,7 +278,7 @@ fn weights_are_factors_of_sums() {
 
 fn program_of(adjoint: &Adjoint) -> &Program {
     match &adjoint.step {
-        Step::Programs(Programs { program, .. }) => program,
+        Step::Programs(programs) => &programs.program,
         Step::ByHand(cell) => panic!("{cell:?} has no program"),
     }
 }

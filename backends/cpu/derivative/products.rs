@@ -45,17 +45,21 @@ pub(super) struct Steps<'s, R: Real, I: Isa> {
 impl<R: Real, I: Isa> Steps<'_, R, I> {
     /// The state before a step, its input, its lefts and computed rights.
     #[inline(always)]
-    pub(super) fn of(
-        &mut self,
-        step: usize,
-    ) -> (&[Group<R, I>], &[Group<R, I>], &mut [Group<R, I>]) {
+    pub(super) fn of(&mut self, step: usize) -> OfStep<'_, R, I> {
         let (n, m) = (self.states.len() / STEPS, self.inputs.len() / STEPS);
-        (
-            &self.states[step * n..(step + 1) * n],
-            &self.inputs[step * m..(step + 1) * m],
-            &mut self.factors[step * self.stride..][..self.count],
-        )
+        OfStep {
+            state: &self.states[step * n..(step + 1) * n],
+            input: &self.inputs[step * m..(step + 1) * m],
+            factors: &mut self.factors[step * self.stride..][..self.count],
+        }
     }
+}
+
+/// What belongs to one step.
+pub(super) struct OfStep<'s, R: Real, I: Isa> {
+    pub(super) state: &'s [Group<R, I>],
+    pub(super) input: &'s [Group<R, I>],
+    pub(super) factors: &'s mut [Group<R, I>],
 }
 
 impl<'k, R: Real, I: Isa> Products<'k, R, I> {

@@ -1,7 +1,7 @@
 //! Cotangents, backwards.
 
 use super::super::tile;
-use super::products::Products;
+use super::products::{OfStep, Products};
 use super::reverse::{Compiled, Interpreted, Reverse};
 use super::{FEW, Group, STEPS, Stretch, negligible, settle};
 use crate::backend::Swept;
@@ -215,7 +215,7 @@ impl<'g, R: Real, S: Isa, B: Reverse<R, S>> Kernel for Sweep<'_, 'g, R, S, B> {
                         size += cotangent.abs();
                     }
                     let of_input = &mut pulled_inputs[s * m..(s + 1) * m];
-                    let (state, input, lefts) = factors.of(s);
+                    let OfStep { state, input, factors: lefts } = factors.of(s);
                     let pulled = PulledBack {
                         of_state: &mut carry,
                         of_input: &mut *of_input,
@@ -233,7 +233,8 @@ impl<'g, R: Real, S: Isa, B: Reverse<R, S>> Kernel for Sweep<'_, 'g, R, S, B> {
                         }
                     }
                     if first {
-                        let stored = if s + 1 < STEPS { factors.of(s + 1).0 } else { &after[..] };
+                        let stored =
+                            if s + 1 < STEPS { factors.of(s + 1).state } else { &after[..] };
                         for (&next, &stored) in next.iter().zip(stored) {
                             let (mut apart, mut size) = (next - stored, stored);
                             if ragged {
@@ -245,7 +246,7 @@ impl<'g, R: Real, S: Isa, B: Reverse<R, S>> Kernel for Sweep<'_, 'g, R, S, B> {
                         }
                     }
                 }
-                after.copy_from_slice(factors.of(0).0);
+                after.copy_from_slice(factors.of(0).state);
                 if record {
                     products.accumulate(steps);
                 }

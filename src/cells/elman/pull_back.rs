@@ -49,8 +49,8 @@ impl PullBack for ElmanDims {
             let tile: [S; 4] = weights.next(i, h, u);
             next[i..i + 4].copy_from_slice(&tile);
         }
-        for i in tiled..n {
-            [next[i]] = weights.next(i, h, u);
+        for (i, next) in next.iter_mut().enumerate().skip(tiled) {
+            [*next] = weights.next(i, h, u);
         }
         for i in 0..n {
             lefts[i] = cotangent[i] * slope::tanh(next[i]);
