@@ -306,6 +306,11 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         self.derivatives.graph(self.dynamics)
     }
 
+    /// A number that no other problem's graph has.
+    pub(crate) fn graph_identity(&self) -> u64 {
+        self.derivatives.identity()
+    }
+
     /// Steps of all sequences together.
     pub(crate) fn total_steps(&self) -> usize {
         self.steps.iter().sum()

@@ -96,6 +96,28 @@ pub(super) struct Device {
 #[derive(Default)]
 struct Spare {
     buffers: HashMap<usize, Vec<DeviceBuffer<u8>>>,
+    bytes: usize,
+}
+
+impl Spare {
+    fn take(&mut self, size: usize) -> Option<DeviceBuffer<u8>> {
+        let found = self.buffers.get_mut(&size).and_then(Vec::pop);
+        self.bytes -= found.as_ref().map_or(0, |_| size);
+        found
+    }
+
+    /// Keeps memory, unless there is much already.
+    fn give(&mut self, memory: DeviceBuffer<u8>) {
+        const MOST: usize = 2 << 30;
+        if self.bytes + memory.len() <= MOST {
+            self.bytes += memory.len();
+            self.buffers.entry(memory.len()).or_default().push(memory);
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Page-locked memory in two halves: while one is on its way, the other is filled.
@@ -179,7 +201,7 @@ impl Device {
         // Sizes by eighths of a power of two, so that buffers can be used again.
         let size = bytes.max(256);
         let size = size.next_multiple_of((size.next_power_of_two() / 16).max(256));
-        let known = self.spare().buffers.get_mut(&size).and_then(Vec::pop);
+        let known = self.spare().take(size);
         let memory = match known {
             Some(memory) => memory,
             None => {
@@ -190,7 +212,7 @@ impl Device {
                     // What is kept for later may be in the way.
                     Err(_) => {
                         self.wait(operation)?;
-                        self.spare().buffers.clear();
+                        self.spare().clear();
                         // SAFETY: as above.
                         unsafe { DeviceBuffer::uninitialized(size) }.map_err(|error| {
                             Fault::of_code(error as c_int)
@@ -254,7 +276,7 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         if self.enter("closing a device").is_ok() {
-            self.spare().buffers.clear();
+            self.spare().clear();
             let stage = self.stage.get_mut().unwrap_or_else(PoisonError::into_inner).take();
             drop(stage);
             // SAFETY: it is not used after this.
@@ -445,7 +467,9 @@ impl Drop for Buffer {
         // SAFETY: it is not used after this.
         let memory = unsafe { ManuallyDrop::take(&mut self.memory) };
         // What still runs in the stream comes before whatever the next owner asks for.
-        self.device.spare().buffers.entry(memory.len()).or_default().push(memory);
+        if self.device.enter("freeing memory").is_ok() {
+            self.device.spare().give(memory);
+        }
     }
 }
 

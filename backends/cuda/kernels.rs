@@ -41,6 +41,19 @@ const ROOM: usize = 64;
 pub(super) struct Modules {
     device: Arc<Device>,
     known: Mutex<HashMap<String, Arc<Module>>>,
+    /// What was made of a graph lately, so that its text need not be made again.
+    lately: Mutex<HashMap<(u64, Kind), Kernels>>,
+}
+
+/// Parts of the templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Rolling,
+    Settling,
+    Linearizing(Linearization),
+    Pulling,
+    /// With tangents of all, or of the state alone.
+    Pushing(bool),
 }
 
 /// A module, and what θ in it is.
@@ -73,7 +86,7 @@ pub(super) fn suffix<R: Real>() -> &'static str {
 
 impl Modules {
     pub(super) fn new(device: &Arc<Device>) -> Self {
-        Self { device: Arc::clone(device), known: Mutex::default() }
+        Self { device: Arc::clone(device), known: Mutex::default(), lately: Mutex::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Module>>> {
@@ -115,22 +128,47 @@ impl Modules {
         self.module(only(SCAN_BLOCKS, &[kernel]))
     }
 
+    /// What `make` makes of the graph `identity`, or has made lately.
+    fn kernels(
+        &self,
+        identity: u64,
+        kind: Kind,
+        make: impl FnOnce() -> Result<Made>,
+    ) -> Result<Kernels> {
+        /// Graphs that are remembered.
+        const MOST: usize = 256;
+        let lately = || self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernels) = lately().get(&(identity, kind)) {
+            return Ok(kernels.clone());
+        }
+        let Made { text, together, columns } = make()?;
+        let kernels = Kernels { module: self.module(text)?, together, columns };
+        let mut lately = lately();
+        if lately.len() >= MOST {
+            lately.clear();
+        }
+        lately.insert((identity, kind), kernels.clone());
+        Ok(kernels)
+    }
+
     /// The kernel that runs backwards.
     pub(super) fn pulling<R: Real>(&self, adjoint: &Adjoint) -> Result<Kernels> {
-        let graph = adjoint.graph().cloned().ok_or_else(|| {
-            Error::setting("adjoint", "one made from a graph", "one written by hand")
-        })?;
-        let step = Pull { precision: precision::<R>(), graph };
-        let module = self.module(splice(&only(DERIVATIVES, &["pull"]), &step)?)?;
-        Ok(Kernels { module, together: 0, columns: 0 })
+        self.kernels(adjoint.identity, Kind::Pulling, || {
+            let graph = adjoint.graph().cloned().ok_or_else(|| {
+                Error::setting("adjoint", "one made from a graph", "one written by hand")
+            })?;
+            let step = Pull { precision: precision::<R>(), graph };
+            Ok(Made::of(splice(&only(DERIVATIVES, &["pull"]), &step)?))
+        })
     }
 
     /// The kernel that runs forwards: with tangents of `all`, or of the state alone.
     pub(super) fn pushing<R: Real>(&self, tangent: &Tangent, all: bool) -> Result<Kernels> {
-        let graph = if all { &tangent.graph } else { &tangent.graph_in_state };
-        let step = Push { precision: precision::<R>(), graph: graph.clone(), all };
-        let module = self.module(splice(&only(DERIVATIVES, &["push"]), &step)?)?;
-        Ok(Kernels { module, together: 0, columns: 0 })
+        self.kernels(tangent.identity, Kind::Pushing(all), || {
+            let graph = if all { &tangent.graph } else { &tangent.graph_in_state };
+            let step = Push { precision: precision::<R>(), graph: graph.clone(), all };
+            Ok(Made::of(splice(&only(DERIVATIVES, &["push"]), &step)?))
+        })
     }
 
     /// The kernels that roll the steps of `problem`, or those that the user's `text` makes.
@@ -139,8 +177,7 @@ impl Modules {
         problem: &Problem<'_, D>,
         text: Option<&str>,
     ) -> Result<Kernels> {
-        let module = self.module(values(problem, text, &ROLLING)?)?;
-        Ok(Kernels { module, together: 0, columns: 0 })
+        self.of_values(problem, text, Kind::Rolling, &ROLLING)
     }
 
     /// The kernels of block Jacobi.
@@ -149,8 +186,23 @@ impl Modules {
         problem: &Problem<'_, D>,
         text: Option<&str>,
     ) -> Result<Kernels> {
-        let module = self.module(values(problem, text, &SETTLING)?)?;
-        Ok(Kernels { module, together: 0, columns: 0 })
+        self.of_values(problem, text, Kind::Settling, &SETTLING)
+    }
+
+    fn of_values<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        text: Option<&str>,
+        kind: Kind,
+        kernels: &[&str],
+    ) -> Result<Kernels> {
+        if text.is_some() {
+            let module = self.module(values(problem, text, kernels)?)?;
+            return Ok(Kernels { module, together: 0, columns: 0 });
+        }
+        self.kernels(problem.graph_identity(), kind, || {
+            Ok(Made::of(values(problem, None, kernels)?))
+        })
     }
 
     /// The kernels that linearise them.
@@ -159,8 +211,24 @@ impl Modules {
         problem: &Problem<'_, D>,
         linearization: Linearization,
     ) -> Result<Kernels> {
-        let Linearizing { text, together, columns } = linearizing(problem, linearization)?;
-        Ok(Kernels { module: self.module(text)?, together, columns })
+        let kind = Kind::Linearizing(linearization);
+        self.kernels(problem.graph_identity(), kind, || linearizing(problem, linearization))
+    }
+}
+
+/// The text of some kernels.
+pub(super) struct Made {
+    pub(super) text: String,
+    /// Columns of a derivative in one thread.
+    together: usize,
+    /// Columns of a chunk's map.
+    columns: usize,
+}
+
+impl Made {
+    /// Without columns.
+    fn of(text: String) -> Self {
+        Self { text, together: 0, columns: 0 }
     }
 }
 
@@ -189,20 +257,11 @@ fn values<D: Recurrence>(
     splice(&only(SWEEPS, kernels), &step)
 }
 
-/// The text of the kernels that linearise steps.
-pub(super) struct Linearizing {
-    pub(super) text: String,
-    /// Columns of a derivative in one thread.
-    together: usize,
-    /// Columns of a chunk's map.
-    columns: usize,
-}
-
 /// The text of the kernels that linearise the steps of `problem`.
 pub(super) fn linearizing<D: Recurrence>(
     problem: &Problem<'_, D>,
     linearization: Linearization,
-) -> Result<Linearizing> {
+) -> Result<Made> {
     let graph = checked_graph(problem)?;
     let n = problem.state_dim();
     let (made, structure, columns) = match linearization {
@@ -224,7 +283,7 @@ pub(super) fn linearizing<D: Recurrence>(
     };
     let step = Step::new(precision::<D::Real>(), graph.clone(), made, together, structure);
     let text = splice(&only(SWEEPS, &["linearize", "replay"]), &step)?;
-    Ok(Linearizing { text, together, columns })
+    Ok(Made { text, together, columns })
 }
 
 /// The graph of the steps of `problem`, if they can run in a thread.

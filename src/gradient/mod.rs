@@ -20,9 +20,9 @@ mod value;
 use crate::backend::{AdjointForm, Block, Differentiate, Path, Swept};
 use crate::dynamics::Recurrence;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 use crate::graph::adjoint::Adjoint;
 use crate::graph::tangent::Tangent;
+use crate::graph::{Graph, identity};
 use crate::problem::{Problem, check_shape};
 use crate::scalar::Real;
 use crate::solution::Solution;
@@ -267,6 +267,7 @@ fn given_inputs<'p, D: Recurrence>(
 pub(crate) struct Derivatives {
     graph: OnceLock<Graph>,
     by_hand: OnceLock<Adjoint>,
+    identity: OnceLock<u64>,
     adjoint: OnceLock<Adjoint>,
     with_all_factors: OnceLock<Adjoint>,
     tangent: OnceLock<Tangent>,
@@ -295,6 +296,11 @@ impl Derivatives {
                 Ok(self.adjoint.get_or_init(|| Adjoint::new(graph)))
             }
         }
+    }
+
+    /// A number that no other problem's graph has.
+    pub(crate) fn identity(&self) -> u64 {
+        *self.identity.get_or_init(identity)
     }
 
     fn tangent<D: Recurrence>(&self, dynamics: &D) -> Result<&Tangent> {

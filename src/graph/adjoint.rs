@@ -1,7 +1,7 @@
 //! The transposed derivative of a step, arranged for accumulation over time.
 
 use super::program::Program;
-use super::{Binary, Graph, Id, Leaves, Op};
+use super::{Binary, Graph, Id, Leaves, Op, identity};
 use crate::cells::ByHand;
 use rustc_hash::FxHashMap;
 
@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 #[derive(Debug)]
 pub struct Adjoint {
     pub(crate) step: Step,
+    pub(crate) identity: u64,
     pub(crate) lefts: usize,
     /// Rights that the step computes.
     pub(crate) computed: usize,
@@ -141,6 +142,7 @@ impl Adjoint {
         };
         Self {
             step: Step::Programs(Box::new(programs)),
+            identity: identity(),
             lefts: lefts.len(),
             computed: computed.len(),
             tiles: tiles(products),
@@ -151,7 +153,14 @@ impl Adjoint {
     /// Written by hand.
     pub(crate) fn by_hand(cell: ByHand) -> Self {
         let (lefts, products, leaves) = cell.describe();
-        Self { step: Step::ByHand(cell), lefts, computed: 0, tiles: tiles(products), leaves }
+        Self {
+            step: Step::ByHand(cell),
+            identity: identity(),
+            lefts,
+            computed: 0,
+            tiles: tiles(products),
+            leaves,
+        }
     }
 }
 

@@ -40,6 +40,13 @@ pub(crate) use structure::structure_of;
 
 use crate::scalar::Scalar;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that no other graph has: backends know by it what they have made of one.
+pub(crate) fn identity() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A node of a [`Graph`], by its place.
 pub type Id = u32;

@@ -1,7 +1,7 @@
 //! The derivative of a step in one direction, arranged for runs along a trajectory.
 
-use super::Graph;
 use super::program::Program;
+use super::{Graph, identity};
 
 /// The forward derivative of a step.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub struct Tangent {
     pub(crate) graph: Graph,
     /// The same where the state alone has a tangent.
     pub(crate) graph_in_state: Graph,
+    pub(crate) identity: u64,
 }
 
 impl Tangent {
@@ -22,6 +23,7 @@ impl Tangent {
             program: Program::new(&forward, leaves.state + leaves.input),
             graph: forward,
             graph_in_state: graph.forward_in_state(),
+            identity: identity(),
         }
     }
 }
