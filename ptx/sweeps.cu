@@ -204,13 +204,15 @@ settle(Arguments a, const Block *blocks, u64 count, const char *starts) {
 }
 
 // Rolls the blocks of `block` steps in each chunk from the states stored before them, stores the states inside of them,
-// and composes the chunk's affine map. Thread (chunk, group) has some of the columns.
+// and composes the chunk's affine map. Thread (chunk, group) has some of the columns. Of `indices`, if there are any, each is
+// the number of a chunk.
 extern "C" __global__ void __launch_bounds__(128)
-linearize(Arguments a, const Block *chunks, u64 count, const char *starts, char *ends, char *maps, u64 map_bytes,
+linearize(Arguments a, const Block *chunks, u64 count, const u32 *indices, const char *starts, char *ends, char *maps, u64 map_bytes,
           Linearized *results, u64 block, u64 columns, double factor) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
     if (i >= count) return;
+    if (indices) i = indices[i];
     const u32 group = blockIdx.y;
     const Block chunk = chunks[i];
     char *x = a.states + chunk.state * a.state_bytes;
@@ -260,10 +262,12 @@ linearize(Arguments a, const Block *chunks, u64 count, const char *starts, char 
 
 // Moves the states at the borders inside each chunk, given the old and the new state before it.
 extern "C" __global__ void __launch_bounds__(128)
-replay(Arguments a, const Block *chunks, u64 count, const char *old, const char *starts, u64 block, double factor) {
+replay(Arguments a, const Block *chunks, u64 count, const u32 *indices, const char *old, const char *starts, u64 block,
+       double factor) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
     if (i >= count) return;
+    if (indices) i = indices[i];
     const Block chunk = chunks[i];
     char *x = a.states + chunk.state * a.state_bytes;
     const char *u = a.inputs + chunk.input * a.input_bytes;

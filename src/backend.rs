@@ -128,6 +128,9 @@ pub trait Sweep<D: Recurrence>: Backend {
     /// The blocks of all sequences with the states that they start from, where the backend keeps them.
     type Blocks;
 
+    /// The affine maps of all chunks, where the backend keeps them.
+    type Maps;
+
     /// Blocks that fill the backend's width once; follows from the machine type alone, not
     /// from the number of threads.
     fn width(&self) -> usize;
@@ -299,6 +302,64 @@ pub trait Sweep<D: Recurrence>: Backend {
         settings: &LinearizeSettings,
         starts: &[D::Real],
     ) -> Result<()>;
+
+    /// Room for the maps of `chunks`. None from a backend that keeps none: [`linearize`](Self::linearize) and
+    /// [`replay`](Self::replay) are then called.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn keep_maps(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+    ) -> Result<Option<Self::Maps>> {
+        let _ = (problem, trajectory, chunks, settings);
+        Ok(None)
+    }
+
+    /// Does what [`linearize`](Self::linearize) does to the chunks `active`, and keeps their maps.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn linearize_kept(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        maps: &mut Self::Maps,
+        active: &[usize],
+        settings: &LinearizeSettings,
+    ) -> Result<Vec<Linearized>> {
+        let _ = (problem, trajectory, maps, active, settings);
+        Err(lacks(self, "maps of its own"))
+    }
+
+    /// Moves the states at the borders of the chunks in each of `ranges`, which begin with a chunk whose start stays, to where the
+    /// maps take them.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn update_kept(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        maps: &mut Self::Maps,
+        ranges: &[std::ops::Range<usize>],
+        settings: &LinearizeSettings,
+    ) -> Result<()> {
+        let _ = (problem, trajectory, maps, ranges, settings);
+        Err(lacks(self, "maps of its own"))
+    }
+
+    /// The states at the ends of the chunks, `[chunks, n]`.
+    ///
+    /// # Errors
+    /// Device failure.
+    fn read_ends(&self, maps: &Self::Maps) -> Result<Vec<D::Real>> {
+        let _ = maps;
+        Err(lacks(self, "maps of its own"))
+    }
 
     /// Whether it can [`filter`](Self::filter) and [`smooth`](Self::smooth).
     fn can_smooth(&self) -> bool {

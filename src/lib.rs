@@ -42,8 +42,9 @@
 //! | `nalgebra`, `faer` | conversions of matrices, module `convert` |
 //! | `safetensors` | PyTorch's weights from and to files: `load` and `save` of [`cells::Gru`], [`cells::Lstm`], [`cells::Elman`] |
 
-// The vector instructions are there for the CPU backend alone.
-#![cfg_attr(not(feature = "cpu"), allow(dead_code, unused_imports))]
+// The vector instructions are there for the CPU backend alone, and some of graphs and problems for CUDA.
+#![cfg_attr(not(feature = "cpu"), allow(unused_imports))]
+#![cfg_attr(not(all(feature = "cpu", feature = "cuda")), allow(dead_code))]
 
 pub mod backend;
 #[path = "../backends/mod.rs"]

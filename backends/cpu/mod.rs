@@ -243,6 +243,7 @@ impl<R> CpuTrajectory<R> {
 impl<D: Recurrence> Sweep<D> for Cpu {
     type Trajectory = CpuTrajectory<D::Real>;
     type Blocks = ();
+    type Maps = ();
 
     fn width(&self) -> usize {
         2 * self.vector_width::<D::Real>()

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// `ptx/sweeps.cu`.
 const SWEEPS: &str = include_str!("../../ptx/built/sweeps.ptx");
+/// `ptx/borders.cu`.
+const BORDERS: &str = include_str!("../../ptx/built/borders.ptx");
 /// `ptx/derivatives.cu`.
 const DERIVATIVES: &str = include_str!("../../ptx/built/derivatives.ptx");
 /// `ptx/products.cu`.
@@ -106,6 +108,11 @@ impl Modules {
     /// What moves states about.
     pub(super) fn states(&self) -> Result<Arc<Module>> {
         self.module(STATES.to_owned())
+    }
+
+    /// What moves the borders of chunks.
+    pub(super) fn borders(&self) -> Result<Arc<Module>> {
+        self.module(BORDERS.to_owned())
     }
 
     /// What sums products of factors.

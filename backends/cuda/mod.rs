@@ -10,6 +10,7 @@ mod elements;
 mod emit;
 mod fault;
 mod kernels;
+mod maps;
 mod scan;
 mod sweep;
 

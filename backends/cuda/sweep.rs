@@ -3,6 +3,7 @@
 use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::{Kernels, THREADS};
+use super::maps::CudaMaps;
 use crate::backend::{Block, BlockSweep, Cost, LinearizeSettings, Linearized, Rolled, Sweep};
 use crate::dynamics::recurrence::Counted;
 use crate::dynamics::{Recurrence, Structure};
@@ -13,6 +14,7 @@ use crate::scalar::{Parameter, Real};
 use crate::solver::{Linearization, Tolerance};
 use ndarray::{Array3, ArrayView3};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// States `[B, T, n]` on the device, with the inputs `[B, T, m]` that they are driven by.
@@ -28,6 +30,10 @@ pub struct CudaTrajectory<R> {
 }
 
 impl<R: Real> CudaTrajectory<R> {
+    pub(super) fn states(&self) -> &Buffer {
+        &self.states
+    }
+
     /// The first argument of kernels that sweep.
     pub(super) fn arguments(&self, states: &Buffer, tolerance: Option<Tolerance>) -> Arguments {
         let bytes = |count: usize| (count * size_of::<R>()) as u64;
@@ -155,7 +161,7 @@ impl Cuda {
     }
 
     /// The kernels of a linear part, and blocks of threads for the columns of its map.
-    fn linearizing<D: Recurrence>(
+    pub(super) fn linearizing<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,
         linearization: Linearization,
@@ -171,6 +177,7 @@ impl Cuda {
 impl<D: Recurrence> Sweep<D> for Cuda {
     type Trajectory = CudaTrajectory<D::Real>;
     type Blocks = CudaBlocks<D::Real>;
+    type Maps = CudaMaps<D::Real>;
 
     fn width(&self) -> usize {
         32
@@ -482,6 +489,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .arguments(&trajectory.states, Some(settings.tolerance))
             .buffer(&listed)
             .word(count as u64)
+            .word(0)
             .buffer(&from)
             .buffer(&to)
             .buffer(&map)
@@ -523,6 +531,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .arguments(&trajectory.states, Some(settings.tolerance))
             .buffer(&listed)
             .word(chunks.len() as u64)
+            .word(0)
             .buffer(&old)
             .buffer(&new)
             .word(settings.block as u64)
@@ -530,6 +539,42 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let grid = Grid::over(chunks.len(), THREADS, 1);
         // SAFETY: the arguments of `replay`; chunks are within the trajectory.
         unsafe { kernels.launch("replay", grid, &arguments, problem.params(), None) }
+    }
+
+    fn keep_maps(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &Self::Trajectory,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+    ) -> Result<Option<Self::Maps>> {
+        CudaMaps::new(self, problem, trajectory, chunks, settings)
+    }
+
+    fn linearize_kept(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        maps: &mut Self::Maps,
+        active: &[usize],
+        settings: &LinearizeSettings,
+    ) -> Result<Vec<Linearized>> {
+        maps.linearize(self, problem, trajectory, active, settings)
+    }
+
+    fn update_kept(
+        &self,
+        problem: &Problem<'_, D>,
+        trajectory: &mut Self::Trajectory,
+        maps: &mut Self::Maps,
+        ranges: &[Range<usize>],
+        settings: &LinearizeSettings,
+    ) -> Result<()> {
+        maps.update(self, problem, trajectory, ranges, settings)
+    }
+
+    fn read_ends(&self, maps: &Self::Maps) -> Result<Vec<D::Real>> {
+        maps.read_ends()
     }
 
     fn load(

@@ -50,13 +50,6 @@ impl<R: Real> Maps<R> {
         }
     }
 
-    /// A residual that can be of rounding alone.
-    pub(super) fn rounding(&self) -> f64 {
-        const ROUNDINGS: f64 = 1024.0;
-        let sizes = self.ends.iter().map(|x| x.to_f64().abs()).filter(|x| x.is_finite());
-        ROUNDINGS * R::EPSILON.to_f64() * sizes.fold(0.0, f64::max)
-    }
-
     /// The end of `chunk`, of so many `blocks`, when it starts from `start`. A prediction that is not finite falls back to
     /// the end that was rolled (`M` = 0).
     pub(super) fn apply(&self, chunk: usize, blocks: usize, start: &[R], end: &mut [R]) {

@@ -6,6 +6,7 @@ mod coarse;
 mod damping;
 mod elk;
 mod jacobi;
+mod kept;
 mod maps;
 mod newton;
 mod pilot;

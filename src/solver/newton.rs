@@ -13,14 +13,13 @@
 
 use super::blocks::{follows, groups_for, length_for, partition};
 use super::damping::Pace;
-use super::maps::Maps;
+use super::kept::Kept;
 use super::run::Run;
 use super::{Damping, Linearization, Method, larger};
 use crate::backend::{Block, LinearizeSettings, Linearized, Sweep};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::Result;
 use crate::report::SweepRecord;
-use crate::scalar::{Real, Scalar};
 use crate::solution::Termination;
 
 /// What ends an iteration beside convergence.
@@ -125,7 +124,6 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
     ending: Ending,
     mut pace: Pace,
 ) -> Result<Outcome> {
-    let (n, zero) = (run.problem.state_dim(), D::Real::from_f64(0.0));
     let chunk_len = chunk_length(run, block);
     let chunks = partition(run.problem, chunk_len);
     let blocks = partition(run.problem, block.unwrap_or(chunk_len));
@@ -142,40 +140,23 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
     let blocks_in = |chunks: &[Block]| -> usize {
         chunks.iter().map(|chunk| chunk.len.div_ceil(block_len)).sum()
     };
-    let mut maps = Maps::of(run, linearization, &settings, chunks.len());
+    let mut maps = Kept::new(run, &settings, &chunks)?;
     let mut results = vec![Linearized::default(); chunks.len()];
     let mut active: Vec<usize> = (0..chunks.len()).collect();
     let mut residuals = Vec::new();
     let mut before: Vec<std::ops::Range<usize>> = Vec::new();
     while run.sweeps < limit {
-        let chosen: Vec<Block> = active.iter().map(|&i| chunks[i]).collect();
-        let mut starts = vec![zero; chosen.len() * n];
-        let mut ends = starts.clone();
-        let mut matrices = vec![zero; chosen.len() * maps.entries];
-        let linearized = run.backend.linearize(
-            run.problem,
-            &mut run.trajectory,
-            &chosen,
-            &settings,
-            &mut starts,
-            &mut ends,
-            &mut matrices,
-        )?;
-        for (k, &i) in active.iter().enumerate() {
-            results[i] = linearized[k];
-            let states = i * n..(i + 1) * n;
-            maps.starts[states.clone()].copy_from_slice(&starts[k * n..(k + 1) * n]);
-            maps.ends[states].copy_from_slice(&ends[k * n..(k + 1) * n]);
-            maps.maps[i * maps.entries..(i + 1) * maps.entries]
-                .copy_from_slice(&matrices[k * maps.entries..(k + 1) * maps.entries]);
+        let linearized = maps.linearize(run, &chunks, &active, &settings)?;
+        for (&i, linearized) in active.iter().zip(linearized) {
+            results[i] = linearized;
         }
         let residual = largest_residual(&results);
         run.residual = residual;
         let unsettled = first_unsettled(&chunks, &results);
         let record = SweepRecord {
-            active: blocks_in(&chosen),
+            active: active.iter().map(|&i| chunks[i].len.div_ceil(block_len)).sum(),
             residual,
-            steps: chosen.iter().map(|chunk| chunk.len).sum(),
+            steps: active.iter().map(|&i| chunks[i].len).sum(),
         };
         let left: usize = unsettled.iter().map(|range| blocks_in(&chunks[range.clone()])).sum();
         let converged = blocks.len() - left;
@@ -227,11 +208,12 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
         }
         // By the maps as they were made, with the factor of then.
         let made = LinearizeSettings { factor: maps.scale, ..settings };
-        active = update(run, &chunks, &made, &maps, &before)?;
+        maps.update(run, &chunks, &before, &made)?;
+        active = before.iter().cloned().flatten().collect();
         maps.scale = settings.factor;
         // The borders inside of chunks hand rounding errors on to each other, and in a component next to
         // zero those are beyond a relative tolerance: the last corrections do without these borders.
-        if stagnates(&residuals) && residual <= maps.rounding() {
+        if stagnates(&residuals) && residual <= maps.rounding(run.backend)? {
             settings.block = chunk_len;
         }
     }
@@ -266,43 +248,6 @@ fn first_unsettled(chunks: &[Block], results: &[Linearized]) -> Vec<std::ops::Ra
         i = end;
     }
     unsettled
-}
-
-/// Moves the borders of the unsettled chunks; returns the chunks to linearise again.
-fn update<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
-    chunks: &[Block],
-    settings: &LinearizeSettings,
-    maps: &Maps<D::Real>,
-    unsettled: &[std::ops::Range<usize>],
-) -> Result<Vec<usize>> {
-    let n = run.problem.state_dim();
-    let mut moved = Vec::new();
-    let mut starts: Vec<D::Real> = Vec::new();
-    for range in unsettled {
-        let mut start = maps.starts[range.start * n..(range.start + 1) * n].to_vec();
-        let mut end = start.clone();
-        for i in range.clone() {
-            moved.push(i);
-            starts.extend_from_slice(&start);
-            let blocks = chunks[i].len.div_ceil(settings.block);
-            maps.apply(i, blocks, &start, &mut end);
-            // A guess may have run off to infinity inside the chunk; a finite old start is then better.
-            let last = i + 1 == range.end;
-            if i > range.start && !last && !end.iter().all(|x| x.is_finite()) {
-                end.copy_from_slice(&maps.starts[(i + 1) * n..(i + 2) * n]);
-            }
-            std::mem::swap(&mut start, &mut end);
-        }
-    }
-    let chosen: Vec<Block> = moved.iter().map(|&i| chunks[i]).collect();
-    if chosen.iter().any(|chunk| chunk.len > settings.block) {
-        run.backend.replay(run.problem, &mut run.trajectory, &chosen, settings, &starts)?;
-    }
-    run.backend.write_starts(&mut run.trajectory, &chosen, &starts)?;
-    // A chunk of one block whose start has kept its bits would give the same again, but the
-    // residual at its end is measured against a border that has moved.
-    Ok(moved)
 }
 
 fn largest_residual(results: &[Linearized]) -> f64 {

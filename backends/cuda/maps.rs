@@ -1,0 +1,223 @@
+//! Newton's sweeps with the maps of all chunks on the device.
+
+use super::Cuda;
+use super::driver::{Arguments, Buffer, Grid, Number};
+use super::kernels::THREADS;
+use super::scan::scan;
+use super::sweep::CudaTrajectory;
+use crate::backend::{Block, LinearizeSettings, Linearized};
+use crate::dynamics::{Recurrence, Structure};
+use crate::error::Result;
+use crate::problem::Problem;
+use crate::scalar::Real;
+use crate::scan::AffineBlocks;
+use crate::solver::Linearization;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// The affine maps of the chunks of all sequences, on the device.
+#[derive(Debug)]
+pub struct CudaMaps<R> {
+    chunks: Vec<Block>,
+    n: usize,
+    /// Rows of a block of a map, and numbers in a map.
+    size: usize,
+    entries: usize,
+    listed: Buffer,
+    initial: Buffer,
+    /// The component of each row of a map.
+    components: Buffer,
+    /// States before the chunks; where the last update took them; those at their ends: `[chunks, n]` each.
+    starts: Buffer,
+    fresh: Buffer,
+    ends: Buffer,
+    /// `[chunks, entries]`
+    maps: Buffer,
+    results: Buffer,
+    precision: PhantomData<R>,
+}
+
+impl<R: Real> CudaMaps<R> {
+    /// Largest blocks of a map that can be scanned on the device.
+    const LARGEST: usize = 32;
+
+    /// Room for the maps of `chunks`, if they can be scanned there.
+    pub(super) fn new<D: Recurrence<Real = R>>(
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+    ) -> Result<Option<Self>> {
+        let n = problem.state_dim();
+        let (structure, entries) = match settings.linearization {
+            Linearization::Zero | Linearization::Identity => (Structure::Diagonal, 0),
+            Linearization::Diagonal => (Structure::Diagonal, n),
+            Linearization::Full => (problem.structure(), problem.structure().entries(n)),
+        };
+        let size = structure.block_size(n);
+        if size > Self::LARGEST || chunks.is_empty() {
+            return Ok(None);
+        }
+        let order: Vec<u32> =
+            (0..n).map(|row| structure.component(n, row / size, row % size) as u32).collect();
+        let device = &cuda.device;
+        let numbers = |count: usize| device.allocate(chunks.len() * count * size_of::<R>());
+        Ok(Some(Self {
+            n,
+            size,
+            entries,
+            listed: cuda.upload_blocks(problem, trajectory, chunks)?,
+            initial: device.upload(Number::wrap(problem.initial_states()))?,
+            components: device.upload(&order)?,
+            starts: numbers(n)?,
+            fresh: numbers(n)?,
+            ends: numbers(n)?,
+            maps: numbers(entries)?,
+            results: device.allocate(chunks.len() * 16)?,
+            chunks: chunks.to_vec(),
+            precision: PhantomData,
+        }))
+    }
+
+    /// Words of 4 bytes in a state.
+    fn words(&self) -> usize {
+        self.n * size_of::<R>() / 4
+    }
+
+    /// The states at the ends of the chunks.
+    pub(super) fn read_ends(&self) -> Result<Vec<R>> {
+        let mut ends = vec![R::default(); self.chunks.len() * self.n];
+        self.ends.read(0, Number::wrap_mut(&mut ends))?;
+        Ok(ends)
+    }
+
+    /// Linearises the chunks `active`.
+    pub(super) fn linearize<D: Recurrence<Real = R>>(
+        &mut self,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        active: &[usize],
+        settings: &LinearizeSettings,
+    ) -> Result<Vec<Linearized>> {
+        let indices: Vec<u32> = active.iter().map(|&i| i as u32).collect();
+        let indices = cuda.device.upload(&indices)?;
+        let words = self.words();
+        let arguments = Arguments::default()
+            .buffer(trajectory.states())
+            .buffer(&self.listed)
+            .buffer(&indices)
+            .word(active.len() as u64)
+            .buffer(&self.initial)
+            .word(problem.max_steps() as u64)
+            .word(words as u64)
+            .buffer(&self.starts);
+        let borders = cuda.modules.borders()?;
+        let grid = Grid::over(active.len() * words, THREADS, 1);
+        // SAFETY: the arguments of `load_starts`; chunks are within the trajectory.
+        unsafe { borders.launch("load_starts", grid, &arguments) }?;
+
+        let several = self.chunks.iter().any(|chunk| chunk.len > settings.block);
+        let (kernels, rows) = cuda.linearizing(problem, settings.linearization, several)?;
+        let arguments = trajectory
+            .arguments(trajectory.states(), Some(settings.tolerance))
+            .buffer(&self.listed)
+            .word(active.len() as u64)
+            .buffer(&indices)
+            .buffer(&self.starts)
+            .buffer(&self.ends)
+            .buffer(&self.maps)
+            .word((self.entries * size_of::<R>()) as u64)
+            .buffer(&self.results)
+            .word(settings.block as u64)
+            .word(kernels.columns as u64)
+            .number(settings.factor);
+        let grid = Grid::over(active.len(), THREADS, rows);
+        // SAFETY: the arguments of `linearize`; chunks are within the trajectory, and there is room for all ends and maps.
+        unsafe { kernels.launch("linearize", grid, &arguments, problem.params(), None) }?;
+        let mut words = vec![0u64; 2 * self.chunks.len()];
+        self.results.read(0, &mut words)?;
+        let result = |&i: &usize| Linearized {
+            residual: f64::from_bits(words[2 * i]),
+            converged: words[2 * i + 1] as u32 != 0,
+        };
+        Ok(active.iter().map(result).collect())
+    }
+
+    /// Moves the borders of the chunks in `ranges`.
+    pub(super) fn update<D: Recurrence<Real = R>>(
+        &mut self,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        ranges: &[Range<usize>],
+        settings: &LinearizeSettings,
+    ) -> Result<()> {
+        let device = &cuda.device;
+        let moved: Vec<u32> = ranges.iter().cloned().flatten().map(|i| i as u32).collect();
+        let mut inside = vec![1u32; moved.len()];
+        let mut end = 0;
+        for range in ranges {
+            end += range.len();
+            inside[end - 1] = 0;
+        }
+        let count = moved.len();
+        let (indices, inside) = (device.upload(&moved)?, device.upload(&inside)?);
+        let mut elements = device.allocate(count * self.n * (self.size + 1) * size_of::<R>())?;
+        let borders = cuda.modules.borders()?;
+        let grid = Grid::over(count * self.n, THREADS, 1);
+        let name = |kernel: &str| format!("{kernel}_{}", if R::SINGLE { "f32" } else { "f64" });
+        let common = |elements: Option<&Buffer>| {
+            Arguments::default()
+                .buffer(&indices)
+                .buffer(&inside)
+                .word(count as u64)
+                .buffer(&self.starts)
+                .buffer(&self.ends)
+                .word(elements.map_or(0, Buffer::address))
+                .word(self.n as u64)
+                .word(self.size as u64)
+                .buffer(&self.components)
+        };
+        let arguments = common((self.entries > 0).then_some(&self.maps))
+            .number(settings.factor)
+            .buffer(&self.listed)
+            .word(settings.block as u64)
+            .buffer(&elements);
+        // SAFETY: the arguments of `elements`, for which there is room.
+        unsafe { borders.launch(&name("elements"), grid, &arguments) }?;
+        let op = AffineBlocks::new(self.n, self.size)?;
+        scan::<R, _>(device, &cuda.modules, &op, &mut elements, count * op.width(), false)?;
+        let arguments = common(Some(&elements)).buffer(&self.fresh);
+        // SAFETY: the arguments of `moved`.
+        unsafe { borders.launch(&name("moved"), grid, &arguments) }?;
+
+        if moved.iter().any(|&i| self.chunks[i as usize].len > settings.block) {
+            let (kernels, _) = cuda.linearizing(problem, settings.linearization, true)?;
+            let arguments = trajectory
+                .arguments(trajectory.states(), Some(settings.tolerance))
+                .buffer(&self.listed)
+                .word(count as u64)
+                .buffer(&indices)
+                .buffer(&self.starts)
+                .buffer(&self.fresh)
+                .word(settings.block as u64)
+                .number(settings.factor);
+            let grid = Grid::over(count, THREADS, 1);
+            // SAFETY: the arguments of `replay`; chunks are within the trajectory.
+            unsafe { kernels.launch("replay", grid, &arguments, problem.params(), None) }?;
+        }
+        let words = self.words();
+        let arguments = Arguments::default()
+            .buffer(trajectory.states())
+            .buffer(&self.listed)
+            .buffer(&indices)
+            .word(count as u64)
+            .word(words as u64)
+            .buffer(&self.fresh);
+        let grid = Grid::over(count * words, THREADS, 1);
+        // SAFETY: the arguments of `store_starts`; chunks are within the trajectory.
+        unsafe { borders.launch("store_starts", grid, &arguments) }
+    }
+}
