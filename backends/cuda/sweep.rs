@@ -76,9 +76,10 @@ pub struct CudaBlocks<R> {
     precision: PhantomData<R>,
 }
 
-/// Blocks as the kernels want them: where their inputs and states begin, their length, whether a sequence ends with them.
+/// Blocks as the kernels want them: where their inputs and states begin, their length, whether a sequence ends or begins with them.
 pub(super) fn block_words(block: &Block, input: usize, state: usize, last: bool) -> [u64; 3] {
-    [input as u64, state as u64, block.len as u64 | u64::from(last) << 32]
+    let flags = u64::from(last) | u64::from(block.start == 0) << 1;
+    [input as u64, state as u64, block.len as u64 | flags << 32]
 }
 
 impl Cuda {
