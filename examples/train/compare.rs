@@ -23,13 +23,15 @@ struct Times {
 }
 
 impl Times {
-    /// Times one step of training: the way forward, the way back and Adam.
+    /// Times one step of training: the way forward, the way back and Adam. As in training, one of the same kind comes before
+    /// it: threads that were idle take a while to be on cores of their own.
     fn step(
         &mut self,
         model: &mut Model,
         adam: &mut Adam<f32>,
-        step: impl FnOnce(&Model) -> Result<Step, Misuse>,
+        mut step: impl FnMut(&Model) -> Result<Step, Misuse>,
     ) -> Result<Step, Misuse> {
+        step(model)?;
         let started = Instant::now();
         let step = step(model)?;
         model.learn(adam, &step.gradient);
@@ -54,13 +56,6 @@ pub(crate) fn run(options: &Options, task: &Task, cpu: &Cpu) -> Result<(), Misus
     say("the same training, by back-propagation through time written by hand");
     say(format!("{:>6}{:>14}{:>14}{:>12}", "step", "loss", "by hand", "difference"));
     let mut batches = (0..).flat_map(|epoch| task.batches(epoch, options.batchsize));
-    // Before anything is timed each runs once, for its memory.
-    let mut warm = task.batches(0, options.batchsize);
-    if let Some(indices) = warm.pop() {
-        let batch = task.train.batch(&indices);
-        library.step(&models[0], &batch)?;
-        plain.step(&models[1], &batch);
-    }
     for number in 1..=options.compare() {
         let Some(indices) = batches.next() else { break };
         let batch = task.train.batch(&indices);
