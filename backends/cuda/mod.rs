@@ -21,9 +21,9 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::scan::ScanOp;
 use crate::solver::Linearization;
-use driver::Device;
+use driver::{Buffer, Device};
 use kernels::Modules;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use elements::DeviceElements;
 pub use fault::CudaFault;
@@ -54,8 +54,17 @@ pub use scan::DeviceScan;
 pub struct Cuda {
     device: Arc<Device>,
     modules: Arc<Modules>,
+    /// Those of the last problem.
+    inputs: Arc<Mutex<Option<Inputs>>>,
     /// PTX of the user's for a step.
     step: Option<Arc<str>>,
+}
+
+/// The inputs of a problem, which do not change, by its identity.
+#[derive(Debug)]
+struct Inputs {
+    problem: u64,
+    all: Arc<Buffer>,
 }
 
 impl Cuda {
@@ -68,7 +77,7 @@ impl Cuda {
     pub fn new(device: usize) -> Result<Self> {
         let device = Device::open(device)?;
         let modules = Arc::new(Modules::new(&device));
-        Ok(Self { device, modules, step: None })
+        Ok(Self { device, modules, inputs: Arc::default(), step: None })
     }
 
     /// A handle of the same device that runs `ptx` for a step, in place of what is made from the step's graph, wherever
