@@ -311,6 +311,12 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         self.derivatives.identity()
     }
 
+    /// Without a look at the step, which takes as long as thousands of them: the structure is the one declared.
+    pub(crate) fn with_declared_structure(self) -> Self {
+        let structure = OnceLock::from(self.dynamics.declared_structure());
+        Self { structure, ..self }
+    }
+
     /// Steps of all sequences together.
     pub(crate) fn total_steps(&self) -> usize {
         self.steps.iter().sum()

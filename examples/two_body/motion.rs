@@ -76,7 +76,10 @@ impl Energy for TwoBody {
     #[inline(always)]
     fn energy<S: Scalar<Real = f64>>(&self, _: &[Param<S>], q: &[S], p: &[S]) -> S {
         let (dx, dz) = (q[2] - q[0], q[3] - q[1]);
-        let kinetic: S = p.iter().map(|&p| p * p * 0.5).sum();
+        let mut kinetic = S::from_f64(0.0);
+        for &p in p {
+            kinetic += p * p * 0.5;
+        }
         kinetic - (dx * dx + dz * dz).sqrt().recip()
     }
 }

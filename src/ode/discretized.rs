@@ -7,7 +7,7 @@ use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 use crate::scalar::{Param, Scalar};
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, CowArray, Ix1};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, Axis, CowArray, Ix1};
 use std::fmt;
 
 /// What inputs do between two points of the grid.
@@ -211,8 +211,15 @@ impl<O: Ode> Dynamics for Discretized<'_, O> {
 
     fn coarser(&self) -> Option<(Self, u32)> {
         let scheme = Scheme::Tsit5;
-        let coarser = || (Self { scheme, ..self.clone() }, scheme.order());
-        (self.output == Output::State).then(coarser)
+        let coarser = || Self {
+            ode: self.ode,
+            // Of its inputs `coarsen` takes care.
+            times: Array1::default(0).into(),
+            scheme,
+            interpolation: self.interpolation,
+            output: self.output,
+        };
+        (self.output == Output::State).then(|| (coarser(), scheme.order()))
     }
 
     fn coarsen(&self, inputs: &[O::Real], steps: usize, coarse: &mut [O::Real]) {

@@ -149,6 +149,9 @@ impl<R: Real> Scalar for Count<R> {
     fn mul_add_param(self, _: Parameter<R>, b: Self) -> Self {
         self.with(b).then(ARITHMETIC.0, ARITHMETIC.1)
     }
+    fn mul_add_constant(self, _: R, b: Self) -> Self {
+        self.with(b).then(ARITHMETIC.0, ARITHMETIC.1)
+    }
     fn powi(self, _: i32) -> Self {
         self.then(12, 4)
     }

@@ -174,7 +174,6 @@ macro_rules! functions_of_two {
 
 impl<R: Real, I: Isa, const K: usize> Numeric for Lanes<R, I, K> {
     type Plain = Self;
-    const LANES: usize = Self::LANES;
     const TANGENTS: usize = 0;
     #[inline(always)]
     fn enter<F: Kernel>(kernel: F) -> F::Output {
@@ -191,10 +190,6 @@ impl<R: Real, I: Isa, const K: usize> Numeric for Lanes<R, I, K> {
     #[inline(always)]
     fn scaled(self, factor: Self) -> Self {
         self * factor
-    }
-    #[inline(always)]
-    fn get(self, lane: usize) -> R {
-        self.lane(lane)
     }
     #[inline(always)]
     fn put(&mut self, lane: usize, x: R) {
@@ -231,6 +226,18 @@ impl<R: Real, I: Isa, const K: usize> Scalar for Lanes<R, I, K> {
     #[inline(always)]
     fn mul_add_param(self, p: Parameter<R>, b: Self) -> Self {
         self.mul_add(Self::constant(p.0), b)
+    }
+    #[inline(always)]
+    fn all_at_most(self, bound: Self) -> bool {
+        let mut all = true;
+        for k in 0..K {
+            all &= self.0[k].all_le(bound.0[k]);
+        }
+        all
+    }
+    #[inline(always)]
+    fn mul_add_constant(self, c: R, b: Self) -> Self {
+        self.mul_add(Self::constant(c), b)
     }
     functions!(exp exp_m1 ln ln_1p sqrt cbrt sin cos tan atan sinh cosh tanh sigmoid softplus relu abs sign recip);
     functions_of_two!(powf atan2 hypot max min);

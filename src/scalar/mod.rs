@@ -110,6 +110,20 @@ pub trait Scalar:
     /// Cheaper than [`mul_add`](Self::mul_add) on dual numbers, whose tangents then need
     /// one multiplication instead of two.
     fn mul_add_param(self, p: Param<Self>, b: Self) -> Self;
+    /// `self · c + b` with a constant `c`, which on dual numbers takes one multiplication for each tangent too.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn mul_add_constant(self, c: Self::Real, b: Self) -> Self {
+        self * c + b
+    }
+
+    /// Whether `self ≤ bound` in every lane is known; false with a NaN. For shortcuts that do not change the result.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn all_at_most(self, bound: Self) -> bool {
+        let _ = bound;
+        false
+    }
 
     /// eˣ.
     fn exp(self) -> Self;
@@ -168,8 +182,6 @@ pub trait Scalar:
 pub trait Numeric: Scalar<Coeff = <Self as Scalar>::Real> {
     /// The numbers without tangents.
     type Plain: Numeric<Real = Self::Real, Plain = Self::Plain>;
-    /// How many numbers one value holds.
-    const LANES: usize;
     /// Runs `kernel` out of line, compiled with the instructions that these numbers are computed with: one copy for all callers.
     fn enter<K: dispatch::Kernel>(kernel: K) -> K::Output;
     /// How many tangents each has.
@@ -180,8 +192,6 @@ pub trait Numeric: Scalar<Coeff = <Self as Scalar>::Real> {
     fn lift(x: Self::Plain) -> Self;
     /// The product with a number that has no tangents.
     fn scaled(self, factor: Self::Plain) -> Self;
-    /// The number in the lane `lane`, without tangents.
-    fn get(self, lane: usize) -> Self::Real;
     /// Sets the number in the lane `lane`; tangents stay.
     fn put(&mut self, lane: usize, x: Self::Real);
 }

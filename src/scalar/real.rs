@@ -69,7 +69,6 @@ macro_rules! real {
 
         impl Numeric for $real {
             type Plain = $real;
-            const LANES: usize = 1;
             const TANGENTS: usize = 0;
             #[inline(always)]
             fn enter<K: Kernel>(kernel: K) -> K::Output {
@@ -86,10 +85,6 @@ macro_rules! real {
             #[inline(always)]
             fn scaled(self, factor: $real) -> $real {
                 self * factor
-            }
-            #[inline(always)]
-            fn get(self, _: usize) -> $real {
-                self
             }
             #[inline(always)]
             fn put(&mut self, _: usize, x: $real) {
@@ -125,6 +120,14 @@ macro_rules! real {
             #[inline(always)]
             fn mul_add_param(self, p: Parameter<$real>, b: $real) -> $real {
                 Scalar::mul_add(self, p.0, b)
+            }
+            #[inline(always)]
+            fn all_at_most(self, bound: $real) -> bool {
+                self <= bound
+            }
+            #[inline(always)]
+            fn mul_add_constant(self, c: $real, b: $real) -> $real {
+                Scalar::mul_add(self, c, b)
             }
             std_functions!($real: exp exp_m1 ln ln_1p sqrt cbrt sin cos tan atan sinh cosh tanh abs recip);
             #[inline(always)]

@@ -22,7 +22,7 @@ const LONGEST_PILOT: usize = 4096;
 /// Newton is tried where it is expected to cost no more than this share of the loop: it may fail.
 const NEWTON_SHARE: f64 = 0.5;
 /// Cost of a tangent, in steps without one.
-const TANGENT: f64 = 1.5;
+pub(super) const TANGENT: f64 = 1.5;
 /// ELK's first λ.
 const LAMBDA: f64 = 1.0;
 
@@ -83,8 +83,8 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     )
 }
 
-/// Shooting, where a coarser grid says that differences do not grow too much for it; else, where there is such a grid, the
-/// loop. False where there is none, or sweeps would not pay.
+/// Shooting, where a coarser grid says that differences do not grow too much for it and sweeps pay; else, where there is such a
+/// grid and it says that differences last, the loop. False where there is none, or nothing else is known.
 fn by_shooting<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     gain: f64,
@@ -92,10 +92,13 @@ fn by_shooting<D: Recurrence, B: Sweep<D>>(
 ) -> Result<bool> {
     /// Difference beyond which it tells little.
     const DIFFERENT: f64 = 0.03;
+    /// Sweeps that must pay, for each that is expected.
+    const SURE: f64 = 1.25;
     let block = run.block_of(coarse::BLOCK);
     let blocks = blocks::partition(run.problem, block);
     let Some(coarse) = coarse::run(run, &blocks, cost_in_order)? else { return Ok(false) };
     let Coarse { growth, difference, error, .. } = coarse;
+    let memory = coarse.memory(run.tolerance.rtol) * block as f64;
     if growth > coarse::GROWTH {
         in_order(run, format!("differences grow {growth:.1e} times on a coarser grid"))?;
         return Ok(true);
@@ -104,8 +107,17 @@ fn by_shooting<D: Recurrence, B: Sweep<D>>(
     let exact = run.tolerance.rtol.ln();
     let error = error.ln();
     let sweeps = if error <= exact { 1.0 } else { 1.0 + (exact / error).log2().ceil().max(1.0) };
-    if difference > DIFFERENT || sweeps >= gain {
-        return Ok(false);
+    if difference > DIFFERENT || SURE * sweeps >= gain {
+        let longest = blocks::length_for(run.problem, 1, run.backend.width());
+        let forgets = memory <= longest as f64;
+        if forgets || newton_may_pay(1, gain) {
+            return Ok(false);
+        }
+        let reason = format!(
+            "differences grow {growth:.1} times on a coarser grid, shooting would take {sweeps} sweeps or more"
+        );
+        in_order(run, reason)?;
+        return Ok(true);
     }
     run.reason = format!("differences grow {growth:.1} times on a coarser grid");
     jacobi::solve(run, block, Some(coarse), true)?;
@@ -150,15 +162,20 @@ fn newton_pays<D: Recurrence, B: Sweep<D>>(
     block: usize,
     gain: f64,
 ) -> bool {
+    let log_growth = growth.ln() * block as f64;
+    let size = || run.backend.structure(run.problem).block_size(run.problem.state_dim());
+    // To find out the structure takes time.
+    log_growth.is_finite()
+        && log_growth < 2.0
+        && newton_may_pay(1, gain)
+        && newton_may_pay(size(), gain)
+}
+
+/// Whether a few sweeps with so many `tangents` cost less than the loop.
+fn newton_may_pay(tangents: usize, gain: f64) -> bool {
     /// Sweeps until the residuals are at rounding, as seen where Newton does well.
     const SWEEPS: f64 = 4.0;
-    let log_growth = growth.ln() * block as f64;
-    let pays = |tangents: usize| {
-        let work = 1.0 + SWEEPS * (1.0 + TANGENT * tangents as f64);
-        log_growth.is_finite() && log_growth < 2.0 && work < NEWTON_SHARE * gain
-    };
-    // To find out the structure takes time.
-    pays(1) && pays(run.backend.structure(run.problem).block_size(run.problem.state_dim()))
+    1.0 + SWEEPS * (1.0 + TANGENT * tangents as f64) < NEWTON_SHARE * gain
 }
 
 fn in_order<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, reason: String) -> Result<()> {

@@ -12,6 +12,7 @@
 //! and converge at the rate of the difference between the two grids (parareal with exact tangents of the coarse
 //! propagator; Gander & Vandewalle 2007, SIAM J. Sci. Comput. 29).
 
+use super::auto::TANGENT;
 use super::maps::Maps;
 use super::run::Run;
 use super::{Linearization, Solver};
@@ -22,8 +23,12 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use ndarray::Array2;
 
-/// Cost of the coarser of two grids in order, as a share of the loop's.
-const SHARE: f64 = 0.02;
+/// Cost of both grids and of the Jacobians, as a share of the loop's.
+const SHARE: f64 = 0.12;
+/// Cycles of a loop below which the grids cost more than such a share, for all that is done once.
+const LEAST: f64 = 3e6;
+/// Components up to which Jacobians are dense unless declared otherwise: to look at the step would take longer.
+const FEW: usize = 8;
 /// Steps of the problem in a block, where it is long enough: a coarse grid with few steps to a block must be cheap.
 pub(super) const BLOCK: usize = 512;
 /// Steps of the coarser grid in a block.
@@ -46,6 +51,15 @@ pub(super) struct Coarse<R> {
     pub(super) difference: f64,
     /// What is left of it in the finer one.
     pub(super) error: f64,
+}
+
+impl<R> Coarse<R> {
+    /// Blocks after which a difference has become a share `rtol` of itself, at the pace that its `growth` tells: what every block
+    /// adds to and multiplies by `c` grows to `1 / (1 − c)`.
+    pub(super) fn memory(&self, rtol: f64) -> f64 {
+        let kept = 1.0 - 1.0 / self.growth.max(1.0);
+        if kept > 0.0 { rtol.ln() / kept.ln() } else { 0.0 }
+    }
 }
 
 /// The recurrence on a coarser grid, with its inputs for each sequence, and which steps make a block.
@@ -98,23 +112,40 @@ impl<D: Recurrence> Grid<D> {
     }
 
     fn problem<B: Sweep<D>>(&self, run: &Run<'_, '_, D, B>) -> Result<Problem<'_, D>> {
-        Problem::of_owned(&self.coarser, run.problem.initial_state(), self.inputs.clone())?
-            .with_params(run.problem.params())
+        let problem =
+            Problem::of_owned(&self.coarser, run.problem.initial_state(), self.inputs.clone())?
+                .with_params(run.problem.params())?;
+        Ok(if problem.state_dim() <= FEW { problem.with_declared_structure() } else { problem })
     }
+}
+
+/// Steps of the coarser grid to each of `blocks`: as many as may be, or too few.
+fn affordable<D: Recurrence, B: Sweep<D>>(
+    run: &Run<'_, '_, D, B>,
+    coarser: &D,
+    blocks: &[Block],
+    in_order: f64,
+) -> Result<usize> {
+    if run.problem.total_steps() as f64 * in_order < LEAST {
+        return Ok(0);
+    }
+    let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
+    let cost = run.backend.cost(&Problem::of_owned(coarser, none, Vec::new())?);
+    let derivatives = 1.0 + TANGENT * run.problem.state_dim() as f64;
+    let each = cost.in_order * (1 + FINER) as f64 + cost.in_blocks * derivatives;
+    let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
+    Ok(((SHARE * longest as f64 * in_order / each) as usize).min(MOST))
 }
 
 /// Runs `blocks` on a coarser grid; none where the recurrence has none that is cheap enough, or what comes is not finite.
 pub(super) fn run<D: Recurrence, B: Sweep<D>>(
-    run: &Run<'_, '_, D, B>,
+    run: &mut Run<'_, '_, D, B>,
     blocks: &[Block],
     cost_in_order: f64,
 ) -> Result<Option<Coarse<D::Real>>> {
     let Some((coarser, order)) = run.problem.dynamics().coarser() else { return Ok(None) };
     let n = run.problem.state_dim();
-    let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
-    let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
-    let cost = run.backend.cost(&Problem::of_owned(&coarser, none, Vec::new())?).in_order;
-    let steps = ((SHARE * longest as f64 * cost_in_order / cost) as usize).min(MOST);
+    let steps = affordable(run, &coarser, blocks, cost_in_order)?;
     if steps < FEWEST {
         return Ok(None);
     }
@@ -152,14 +183,43 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
     if !finite(&starts) {
         return Ok(None);
     }
-    let sizes = sizes(&starts, n);
-    let pairs = coarse.starts.iter().zip(&starts).enumerate();
-    coarse.difference = pairs.fold(0.0f64, |largest, (i, (a, b))| {
-        largest.max((a.to_f64() - b.to_f64()).abs() / sizes[i % n])
-    });
+    coarse.difference = largest_difference(&coarse.starts, &starts, n);
     coarse.error = coarse.difference / (FINER as f64).powi(order as i32);
     coarse.starts = starts;
+    if run.problem.guess().is_some() {
+        let (guess, residual) = guess(run, blocks)?;
+        // Residuals add up at worst.
+        let error = residual * run.problem.max_steps() as f64;
+        if residual <= run.tolerance.rtol || error <= coarse.error {
+            coarse.starts = guess;
+        }
+    }
     Ok(Some(coarse))
+}
+
+/// The user's guess of the state before each block, and the largest residual at the first step of a block, components against
+/// their size.
+fn guess<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    blocks: &[Block],
+) -> Result<(Vec<D::Real>, f64)> {
+    let starts = run.guessed_starts(blocks)?;
+    let first: Vec<_> = blocks.iter().map(|block| Block { len: 1, ..*block }).collect();
+    // What comes before these is the state after the first step.
+    let second: Vec<_> =
+        first.iter().map(|block| Block { start: block.start + 1, ..*block }).collect();
+    let guessed = run.stored_starts(&second)?;
+    run.backend.roll(run.problem, &mut run.trajectory, &first, &starts, None)?;
+    let rolled = run.stored_starts(&second)?;
+    Ok((starts, largest_difference(&guessed, &rolled, run.problem.state_dim())))
+}
+
+/// Largest difference of states `[.., n]`, components against their size; NaN if one is not finite.
+fn largest_difference<R: Real>(a: &[R], b: &[R], n: usize) -> f64 {
+    let sizes = sizes(b, n);
+    a.iter().zip(b).enumerate().fold(0.0f64, |largest, (i, (a, b))| {
+        super::larger(largest, (a.to_f64() - b.to_f64()).abs() / sizes[i % n])
+    })
 }
 
 /// Follows a difference of random sign and the size of the state that every block adds to, and takes the largest that

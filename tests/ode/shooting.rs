@@ -70,6 +70,23 @@ fn auto_shoots_where_grids_agree() {
 }
 
 #[test]
+fn a_guess_that_solves_the_equation_is_taken() {
+    let oscillator = VanDerPol([1.5]);
+    let times = Array1::linspace(0.0, 20.0, 50_001);
+    let implicit = ImplicitDiscretized::new(&oscillator, &times, Scheme::Trapezoidal);
+    let problem = implicit.problem(array![2.0, 0.0].view(), nothing().view()).unwrap();
+    let first = solve(&Solver::shooting(), &problem);
+    assert!(first.report().sweeps > 1, "{}", first.report());
+    let problem = problem.with_guess(first.states()).unwrap();
+    let again = solve(&Solver::shooting(), &problem);
+    assert_eq!((again.report().sweeps, again.report().work), (1, 1.0), "{}", again.report());
+    // One that does not is no worse than none.
+    let wrong = first.states().mapv(|x| x + 1e-3);
+    let problem = problem.with_guess(wrong.view()).unwrap();
+    assert_eq!(solve(&Solver::shooting(), &problem).report().sweeps, first.report().sweeps);
+}
+
+#[test]
 fn batches_of_driven_equations() {
     let times = Array1::linspace(0.0, 30.0, 10_001);
     let u = Array3::from_shape_fn((3, 10_001, 1), |(b, k, _)| (times[k] * (1.0 + b as f64)).sin());

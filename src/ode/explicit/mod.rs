@@ -113,18 +113,21 @@ pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
     }
 }
 
-/// `out = y + dt · Σ_i coefficients_i · slopes_i`, without the terms that are zero.
+/// `out = y + dt · Σ_i coefficients_i · slopes_i`.
 #[inline(always)]
 fn combine<S: Scalar>(coefficients: &[f64], slopes: &[S], dt: S, y: &[S], out: &mut [S]) {
     let n = y.len();
-    out.copy_from_slice(y);
-    for (i, &coefficient) in coefficients.iter().enumerate() {
-        if coefficient != 0.0 {
-            let weight = dt * S::from_f64(coefficient);
-            for j in 0..n {
-                out[j] = slopes[i * n + j].mul_add(weight, out[j]);
-            }
+    let Some((&first, others)) = coefficients.split_first() else {
+        out.copy_from_slice(y);
+        return;
+    };
+    for j in 0..n {
+        let mut sum = slopes[j] * <S::Real as Scalar>::from_f64(first);
+        for (i, &coefficient) in others.iter().enumerate() {
+            let coefficient = <S::Real as Scalar>::from_f64(coefficient);
+            sum = slopes[(i + 1) * n + j].mul_add_constant(coefficient, sum);
         }
+        out[j] = sum.mul_add(dt, y[j]);
     }
 }
 

@@ -213,7 +213,6 @@ impl<S: Scalar, const N: usize> Sealed for Dual<S, N> {}
 
 impl<S: Numeric, const N: usize> Numeric for Dual<S, N> {
     type Plain = S::Plain;
-    const LANES: usize = S::LANES;
     const TANGENTS: usize = (1 + N) * (1 + S::TANGENTS) - 1;
     #[inline(always)]
     fn enter<K: Kernel>(kernel: K) -> K::Output {
@@ -234,10 +233,6 @@ impl<S: Numeric, const N: usize> Numeric for Dual<S, N> {
         }
         self.value = self.value.scaled(factor);
         self
-    }
-    #[inline(always)]
-    fn get(self, lane: usize) -> S::Real {
-        self.value.get(lane)
     }
     #[inline(always)]
     fn put(&mut self, lane: usize, x: S::Real) {
@@ -277,6 +272,18 @@ impl<S: Scalar, const N: usize> Scalar for Dual<S, N> {
             b.tangents[k] = self.tangents[k].mul_add_param(p, b.tangents[k]);
         }
         b.value = self.value.mul_add_param(p, b.value);
+        b
+    }
+    #[inline(always)]
+    fn all_at_most(self, bound: Self) -> bool {
+        self.value.all_at_most(bound.value)
+    }
+    #[inline(always)]
+    fn mul_add_constant(self, c: S::Real, mut b: Self) -> Self {
+        for k in 0..N {
+            b.tangents[k] = self.tangents[k].mul_add_constant(c, b.tangents[k]);
+        }
+        b.value = self.value.mul_add_constant(c, b.value);
         b
     }
 
