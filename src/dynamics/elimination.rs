@@ -2,9 +2,9 @@
 //!
 //! Each lane has a matrix of its own. Rows are exchanged by selection, lane by lane, for the largest pivot of the column
 //! (partial pivoting; Golub and Van Loan, *Matrix Computations*, 4th edition, 3.4), as `k³/3` multiplications and
-//! about as many selections.
+//! about as many selections where any lane needs one.
 
-use crate::scalar::{Numeric, Scalar};
+use crate::scalar::Scalar;
 
 /// A matrix `[k, k]` as the product of triangular ones, with the exchanges of its rows.
 #[derive(Clone, Debug)]
@@ -17,36 +17,6 @@ pub(crate) struct Elimination<P> {
     exchanged: Vec<P>,
 }
 
-/// Exchanges, forward and back substitution; `$lift` makes a right-hand side of a factor, `$scaled` multiplies one by a factor.
-macro_rules! substitute {
-    ($self:ident, $b:ident, $lift:path, $scaled:path) => {{
-        let Self { k, matrix, exchanged } = $self;
-        let k = *k;
-        let zero = $lift(P::from_f64(0.0));
-        let mut mark = 0;
-        for c in 0..k {
-            for row in c + 1..k {
-                let larger = $lift(exchanged[mark]);
-                mark += 1;
-                let (upper, lower) = ($b[c], $b[row]);
-                $b[c] = zero.select(larger, lower, upper);
-                $b[row] = zero.select(larger, upper, lower);
-            }
-        }
-        for c in 0..k {
-            for row in c + 1..k {
-                $b[row] -= $scaled($b[c], matrix[row * k + c]);
-            }
-        }
-        for c in (0..k).rev() {
-            $b[c] = $scaled($b[c], matrix[c * k + c]);
-            for row in 0..c {
-                $b[row] -= $scaled($b[c], matrix[row * k + c]);
-            }
-        }
-    }};
-}
-
 impl<P: Scalar> Elimination<P> {
     #[inline(always)]
     pub(crate) fn new(k: usize) -> Self {
@@ -57,51 +27,116 @@ impl<P: Scalar> Elimination<P> {
     /// Replaces the matrix by its factors. A lane whose matrix is singular gets infinities.
     #[inline(always)]
     pub(crate) fn factor(&mut self) {
-        let Self { k, matrix, exchanged } = self;
-        let k = *k;
-        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
-        let mut mark = 0;
-        for c in 0..k {
-            for row in c + 1..k {
-                let larger = matrix[c * k + c].abs().select(matrix[row * k + c].abs(), one, zero);
-                exchanged[mark] = larger;
-                mark += 1;
-                // Columns before `c` hold factors, which are exchanged with their rows.
-                for j in 0..k {
-                    let (upper, lower) = (matrix[c * k + j], matrix[row * k + j]);
-                    matrix[c * k + j] = zero.select(larger, lower, upper);
-                    matrix[row * k + j] = zero.select(larger, upper, lower);
-                }
-            }
-            let inverse = matrix[c * k + c].recip();
-            matrix[c * k + c] = inverse;
-            for row in c + 1..k {
-                let factor = matrix[row * k + c] * inverse;
-                matrix[row * k + c] = factor;
-                for j in c + 1..k {
-                    matrix[row * k + j] = matrix[row * k + j] - factor * matrix[c * k + j];
-                }
-            }
-        }
+        factor(self.k, &mut self.matrix, &mut self.exchanged);
     }
 
     /// Replaces the right-hand side `b` `[k]` by the solution.
     #[inline(always)]
     pub(crate) fn solve(&self, b: &mut [P]) {
-        substitute!(self, b, std::convert::identity, std::ops::Mul::mul);
+        substitute(self.k, &self.matrix, &self.exchanged, b);
     }
 
-    /// The same for a right-hand side with tangents, which the matrix does not have.
+    /// [`factor`](Self::factor) with code of its own for what is small.
     #[inline(always)]
-    pub(crate) fn solve_tangents<S: Numeric<Plain = P>>(&self, b: &mut [S]) {
-        substitute!(self, b, S::lift, S::scaled);
+    pub(crate) fn factor_fast(&mut self) {
+        let Self { k, matrix, exchanged } = self;
+        match *k {
+            1 => matrix[0] = matrix[0].recip(),
+            2 => {
+                // In registers, where what was stored in some lanes only need not be waited for.
+                let mut own = [matrix[0], matrix[1], matrix[2], matrix[3]];
+                factor(2, &mut own, exchanged);
+                matrix[..4].copy_from_slice(&own);
+            }
+            k => factor(k, matrix, exchanged),
+        }
+    }
+
+    /// [`solve`](Self::solve) likewise.
+    #[inline(always)]
+    pub(crate) fn solve_fast(&self, b: &mut [P]) {
+        let Self { k, matrix, exchanged } = self;
+        match *k {
+            1 => b[0] *= matrix[0],
+            2 => {
+                let mut own = [b[0], b[1]];
+                substitute(2, matrix, exchanged, &mut own);
+                b[..2].copy_from_slice(&own);
+            }
+            k => substitute(k, matrix, exchanged, b),
+        }
+    }
+}
+
+#[inline(always)]
+fn factor<P: Scalar>(k: usize, matrix: &mut [P], exchanged: &mut [P]) {
+    let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+    let mut mark = 0;
+    for c in 0..k {
+        for row in c + 1..k {
+            let (pivot, other) = (matrix[c * k + c].abs(), matrix[row * k + c].abs());
+            let larger = pivot.select(other, one, zero);
+            exchanged[mark] = larger;
+            mark += 1;
+            if other.all_at_most(pivot) {
+                continue;
+            }
+            // Columns before `c` hold factors, which are exchanged with their rows.
+            for j in 0..k {
+                let (upper, lower) = (matrix[c * k + j], matrix[row * k + j]);
+                matrix[c * k + j] = zero.select(larger, lower, upper);
+                matrix[row * k + j] = zero.select(larger, upper, lower);
+            }
+        }
+        let inverse = matrix[c * k + c].recip();
+        matrix[c * k + c] = inverse;
+        for row in c + 1..k {
+            let factor = matrix[row * k + c] * inverse;
+            matrix[row * k + c] = factor;
+            for j in c + 1..k {
+                let upper = matrix[c * k + j];
+                matrix[row * k + j] -= factor * upper;
+            }
+        }
+    }
+}
+
+/// Exchanges, forward and back substitution.
+#[inline(always)]
+fn substitute<P: Scalar>(k: usize, matrix: &[P], exchanged: &[P], b: &mut [P]) {
+    let zero = P::from_f64(0.0);
+    let mut mark = 0;
+    for c in 0..k {
+        for row in c + 1..k {
+            let larger = exchanged[mark];
+            mark += 1;
+            if larger.all_at_most(zero) {
+                continue;
+            }
+            let (upper, lower) = (b[c], b[row]);
+            b[c] = zero.select(larger, lower, upper);
+            b[row] = zero.select(larger, upper, lower);
+        }
+    }
+    for c in 0..k {
+        for row in c + 1..k {
+            let upper = b[c];
+            b[row] -= upper * matrix[row * k + c];
+        }
+    }
+    for c in (0..k).rev() {
+        b[c] *= matrix[c * k + c];
+        for row in 0..c {
+            let upper = b[c];
+            b[row] -= upper * matrix[row * k + c];
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scalar::{Dual, Scalar};
+    use crate::scalar::Scalar;
     use rand::{RngExt, SeedableRng};
 
     #[test]
@@ -123,14 +158,13 @@ mod tests {
                 .map(|i| (0..k).map(|j| matrix[i * k + j] * wanted[j]).sum::<f64>())
                 .collect();
             // Tangents are solved for like values.
-            let mut dual: Vec<Dual<f64, 1>> = b.iter().map(|&x| Dual::new(x, [2.0 * x])).collect();
+            let mut again = b.clone();
             elimination.factor();
             elimination.solve(&mut b);
-            elimination.solve_tangents(&mut dual);
+            elimination.solve_fast(&mut again);
             for i in 0..k {
                 assert!((b[i] - wanted[i]).abs() < 1e-11, "{k} {i}: {} {}", b[i], wanted[i]);
-                assert_eq!(dual[i].value, b[i]);
-                assert!((dual[i].tangents[0] - 2.0 * wanted[i]).abs() < 2e-11);
+                assert_eq!(again[i], b[i]);
             }
         }
     }

@@ -3,6 +3,8 @@
 mod delayed;
 pub(crate) mod elimination;
 mod implicit;
+pub(crate) mod linearized;
+mod newton;
 mod order;
 pub(crate) mod recurrence;
 mod residual;

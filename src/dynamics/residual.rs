@@ -1,6 +1,7 @@
 //! Steps that are given by an equation.
 
-use crate::scalar::{Param, Real, Scalar};
+use super::linearized::{self, Room, System};
+use crate::scalar::{Numeric, Param, Parameter, Real, Scalar};
 
 /// A step that is defined by an equation: `F(z, x_{t−1}, u_t; θ) = 0` for the unknowns `z`, of which the next state is
 /// made.
@@ -93,6 +94,30 @@ pub trait Residual: Sync {
         }
     }
 
+    /// Writes `F` and its derivatives at `z`, for the state `x` and the input `u`, which `room` has too.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn linearize<P: Numeric<Real = Self::Real, Plain = P>>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        z: &[P],
+        x: &[P],
+        u: &[P],
+        room: &mut Room<P>,
+        system: System<'_, P>,
+    ) where
+        Self: Sized,
+    {
+        let _ = u;
+        linearized::linearize(self, params, z, x, room, system);
+    }
+
+    /// How many unknowns [`linearize`](Self::linearize) varies one after the other.
+    #[doc(hidden)]
+    fn independent_dim(&self) -> usize {
+        self.unknown_dim()
+    }
+
     /// A recurrence whose longer steps lead about where many steps of this one do, to be run on inputs made by
     /// [`coarsen`](Self::coarsen), and the power of the step in its error; none where there is none.
     #[doc(hidden)]
@@ -152,5 +177,20 @@ impl<F: Residual> Residual for &F {
         z: &mut [S],
     ) {
         F::guess(self, params, x, u, z);
+    }
+    #[inline(always)]
+    fn linearize<P: Numeric<Real = Self::Real, Plain = P>>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        z: &[P],
+        x: &[P],
+        u: &[P],
+        room: &mut Room<P>,
+        system: System<'_, P>,
+    ) {
+        F::linearize(self, params, z, x, u, room, system);
+    }
+    fn independent_dim(&self) -> usize {
+        F::independent_dim(self)
     }
 }

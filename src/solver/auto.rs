@@ -94,6 +94,9 @@ fn by_shooting<D: Recurrence, B: Sweep<D>>(
     const DIFFERENT: f64 = 0.03;
     /// Sweeps that must pay, for each that is expected.
     const SURE: f64 = 1.25;
+    if run.problem.total_steps() as f64 * cost_in_order < coarse::LEAST {
+        return Ok(false);
+    }
     let block = run.block_of(coarse::BLOCK);
     let blocks = blocks::partition(run.problem, block);
     let Some(coarse) = coarse::run(run, &blocks, cost_in_order)? else { return Ok(false) };

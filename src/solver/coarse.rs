@@ -26,7 +26,7 @@ use ndarray::Array2;
 /// Cost of both grids and of the Jacobians, as a share of the loop's.
 const SHARE: f64 = 0.12;
 /// Cycles of a loop below which the grids cost more than such a share, for all that is done once.
-const LEAST: f64 = 3e6;
+pub(super) const LEAST: f64 = 3e6;
 /// Components up to which Jacobians are dense unless declared otherwise: to look at the step would take longer.
 const FEW: usize = 8;
 /// Steps of the problem in a block, where it is long enough: a coarse grid with few steps to a block must be cheap.
@@ -119,16 +119,13 @@ impl<D: Recurrence> Grid<D> {
     }
 }
 
-/// Steps of the coarser grid to each of `blocks`: as many as may be, or too few.
+/// Steps of the coarser grid to each of `blocks`, as many as may be.
 fn affordable<D: Recurrence, B: Sweep<D>>(
     run: &Run<'_, '_, D, B>,
     coarser: &D,
     blocks: &[Block],
     in_order: f64,
 ) -> Result<usize> {
-    if run.problem.total_steps() as f64 * in_order < LEAST {
-        return Ok(0);
-    }
     let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
     let cost = run.backend.cost(&Problem::of_owned(coarser, none, Vec::new())?);
     let derivatives = 1.0 + TANGENT * run.problem.state_dim() as f64;

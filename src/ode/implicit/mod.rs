@@ -17,11 +17,12 @@ mod radau;
 mod steps;
 mod trapezoidal;
 
-use super::sampling::Sampling;
+use super::sampling::{Sample, Sampling};
 use super::{Interpolation, Ode, Scheme};
 use crate::dynamics::Residual;
+use crate::dynamics::linearized::{self, By, PARTIALS, Room, System, vary};
 use crate::error::{Error, Result};
-use crate::scalar::{Param, Scalar};
+use crate::scalar::{Dual, Numeric, Param, Parameter, Scalar};
 use std::fmt;
 
 pub use dae::DaeEquation;
@@ -164,6 +165,108 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
                     r[row * n + j] = work[j].mul_add(weight, r[row * n + j]);
                 }
             }
+        }
+    }
+
+    /// Stage by stage, since each slope depends on its own stage alone.
+    #[inline(always)]
+    fn linearize<P: Numeric<Real = O::Real, Plain = P>>(
+        &self,
+        params: &[Parameter<O::Real>],
+        z: &[P],
+        x: &[P],
+        u: &[P],
+        room: &mut Room<P>,
+        system: System<'_, P>,
+    ) {
+        let Some(tableau) = tableau(self.scheme) else {
+            return linearized::linearize(self, params, z, x, room, system);
+        };
+        let System { r, by, matrix } = system;
+        let (n, m, k) = (self.ode.state_dim(), self.ode.input_dim(), z.len());
+        let columns = if by == By::State { x.len() } else { k };
+        let Sample { t, dt, ratio, .. } = self.sampling().of(u);
+        let varied = self.sampling().of(&room.u);
+        let (inside, work) = room.r.split_at_mut(m);
+        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+        // What there is beside the slopes.
+        for i in 0..k {
+            r[i] = z[i] - x[i % n];
+        }
+        if by == By::State {
+            matrix.fill(zero);
+        }
+        let (mut past, mut weighted) = (one, dt);
+        if self.scheme == Scheme::Bdf2 {
+            let (kappa, weight) = bdf2::coefficients(ratio);
+            for i in 0..n {
+                r[i] -= (x[i] - x[n + i]) * kappa;
+                if by == By::State {
+                    matrix[i * columns + n + i] = kappa;
+                }
+            }
+            past += kappa;
+            weighted *= weight;
+        }
+        if by == By::State {
+            for i in 0..k {
+                matrix[i * columns + i % n] = -past;
+            }
+        }
+        let known = usize::from(tableau.from_start);
+        for (stage, &node) in tableau.nodes.iter().enumerate() {
+            let start = stage < known;
+            // The first column that depends on the slope.
+            let from = if start { 0 } else { (stage - known) * n };
+            let y = if start { &x[..n] } else { &z[from..from + n] };
+            let partials = by == if start { By::State } else { By::Unknowns };
+            if by == By::State && !start {
+                continue;
+            }
+            let t = dt.mul_add(P::from_f64(node), t);
+            if !partials {
+                let (inside, slope) = room.plain.split_at_mut(m);
+                let inputs = self.sampling().of(u).inputs_at(node, inside);
+                self.ode.rhs(params, t, y, inputs, slope);
+                for (row, coefficients) in tableau.stages.iter().enumerate() {
+                    let weight = weighted * P::Real::from_f64(-coefficients[stage]);
+                    for j in 0..n {
+                        r[row * n + j] = slope[j].mul_add(weight, r[row * n + j]);
+                    }
+                }
+                continue;
+            }
+            let inputs = varied.inputs_at(node, inside);
+            for first in (0..n).step_by(PARTIALS) {
+                vary(y, first, &mut room.x);
+                self.ode.rhs(params, Dual::lift(t), &room.x[..n], inputs, work);
+                for (row, coefficients) in tableau.stages.iter().enumerate() {
+                    let weight = weighted * P::Real::from_f64(-coefficients[stage]);
+                    for (j, slope) in work[..n].iter().enumerate() {
+                        let i = row * n + j;
+                        if first == 0 {
+                            r[i] = slope.value.mul_add(weight, r[i]);
+                        }
+                        for column in first..n.min(first + PARTIALS) {
+                            let entry = slope.tangents[column - first] * weight;
+                            let column = from + column;
+                            let place = i * columns + column;
+                            matrix[place] = match by {
+                                By::State => matrix[place] + entry,
+                                _ if i == column => one + entry,
+                                _ => entry,
+                            };
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn independent_dim(&self) -> usize {
+        match self.scheme {
+            Scheme::ExponentialMidpoint => self.unknown_dim(),
+            _ => self.ode.state_dim(),
         }
     }
 
