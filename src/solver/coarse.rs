@@ -32,7 +32,7 @@ const FEW: usize = 8;
 /// Steps of the problem in a block, where it is long enough: a coarse grid with few steps to a block must be cheap.
 pub(super) const BLOCK: usize = 512;
 /// Steps of the coarser grid in a block.
-const FEWEST: usize = 2;
+pub(super) const FEWEST: usize = 2;
 const MOST: usize = 8;
 /// How many times as many the finer one has.
 const FINER: usize = 4;
@@ -120,32 +120,29 @@ impl<D: Recurrence> Grid<D> {
 }
 
 /// Steps of the coarser grid to each of `blocks`, as many as may be.
-fn affordable<D: Recurrence, B: Sweep<D>>(
+pub(super) fn affordable<D: Recurrence, B: Sweep<D>>(
     run: &Run<'_, '_, D, B>,
-    coarser: &D,
     blocks: &[Block],
     in_order: f64,
 ) -> Result<usize> {
+    let Some((coarser, _)) = run.problem.dynamics().coarser() else { return Ok(0) };
     let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
-    let cost = run.backend.cost(&Problem::of_owned(coarser, none, Vec::new())?);
+    let cost = run.backend.cost(&Problem::of_owned(&coarser, none, Vec::new())?);
     let derivatives = 1.0 + TANGENT * run.problem.state_dim() as f64;
     let each = cost.in_order * (1 + FINER) as f64 + cost.in_blocks * derivatives;
     let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
     Ok(((SHARE * longest as f64 * in_order / each) as usize).min(MOST))
 }
 
-/// Runs `blocks` on a coarser grid; none where the recurrence has none that is cheap enough, or what comes is not finite.
+/// Runs `blocks` on a coarser grid of `steps` steps each, or [`FEWEST`]; none where the recurrence has no such grid, or what comes is not finite.
 pub(super) fn run<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     blocks: &[Block],
-    cost_in_order: f64,
+    steps: usize,
 ) -> Result<Option<Coarse<D::Real>>> {
     let Some((coarser, order)) = run.problem.dynamics().coarser() else { return Ok(None) };
     let n = run.problem.state_dim();
-    let steps = affordable(run, &coarser, blocks, cost_in_order)?;
-    if steps < FEWEST {
-        return Ok(None);
-    }
+    let steps = steps.max(FEWEST);
     let grid = Grid::new(run, coarser, blocks, steps);
     let problem = grid.problem(run)?;
     let (rough, mut trajectory) = grid.run(run, &problem)?;

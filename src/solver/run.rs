@@ -57,7 +57,8 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
                 let block = settings.block.unwrap_or_else(|| run.block_of(coarse::BLOCK));
                 let blocks = blocks::partition(problem, block);
                 let cost = backend.cost(problem).in_order;
-                let coarse = coarse::run(&mut run, &blocks, cost)?;
+                let steps = coarse::affordable(&run, &blocks, cost)?;
+                let coarse = coarse::run(&mut run, &blocks, steps)?;
                 jacobi::solve(&mut run, block, coarse, false)?;
             }
             Method::Sweeps(Linearization::Zero) => {
