@@ -211,7 +211,9 @@ impl<P: Numeric<Plain = P>> Newton<P> {
                 *z = zero.select(done, *z, nan);
             }
         }
-        self.end();
+        if residual.learns() {
+            self.end();
+        }
     }
 
     /// Makes `∂z/∂x = −(∂F/∂z)⁻¹ ∂F/∂x` of `∂F/∂x`.

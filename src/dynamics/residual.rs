@@ -118,6 +118,12 @@ pub trait Residual: Sync {
         self.unknown_dim()
     }
 
+    /// Whether what the guess lacked in the steps before is to correct it. The unknowns then depend, by their rounding, on these steps.
+    #[doc(hidden)]
+    fn learns(&self) -> bool {
+        true
+    }
+
     /// A recurrence whose longer steps lead about where many steps of this one do, to be run on inputs made by
     /// [`coarsen`](Self::coarsen), and the power of the step in its error; none where there is none.
     #[doc(hidden)]
@@ -192,5 +198,8 @@ impl<F: Residual> Residual for &F {
     }
     fn independent_dim(&self) -> usize {
         F::independent_dim(self)
+    }
+    fn learns(&self) -> bool {
+        F::learns(self)
     }
 }
