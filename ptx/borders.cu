@@ -1,12 +1,6 @@
 // The borders of chunks, between two sweeps of Newton's method: the affine maps of the chunks as elements of a scan, and the
 // states that the scan leads to.
-#include "device.cuh"
-
-struct Block {
-    u64 input, state;
-    u32 len, flags;
-};
-enum : u32 { FIRST = 2 };
+#include "block.cuh"
 
 // The state before each of the chunks `indices`, [chunks, words] in words of 4 bytes.
 extern "C" __global__ void __launch_bounds__(128)

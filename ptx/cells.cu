@@ -2,6 +2,7 @@
 //
 // A lane has its rows of the weights of the state, in registers where they fit and else in shared memory. The state goes round through
 // shared memory. What a step needs of its input is there before the state is.
+#include "block.cuh"
 #include "math/exponential.cuh"
 
 // As those of sweeps.cu.
@@ -10,10 +11,6 @@ struct Arguments {
   const char *inputs;
   u64 state_bytes, input_bytes;
   double atol, rtol;
-};
-struct Block {
-  u64 input, state;
-  u32 len, flags;
 };
 
 enum : int { THREADS = 128, WARPS = THREADS / 32 };

@@ -2,7 +2,7 @@
 //
 // Templates, as sweeps.cu: `x` is the state, `v` the tangent or cotangent. The step's graph is the one that `push_step` or
 // `pull_step` needs.
-#include "device.cuh"
+#include "block.cuh"
 
 #define REGISTERS asm volatile("@registers;")
 #define LOAD_STATE(at) asm volatile("@load_state %0;" ::"l"(at) : "memory")
@@ -30,11 +30,6 @@ struct Arguments {
     u64 state_bytes, input_bytes;
     // A size below this, or below this share of what is there, is lost in rounding.
     double floor, negligible;
-};
-
-struct Block {
-    u64 input, state;
-    u32 len, unused;
 };
 
 struct Swept {

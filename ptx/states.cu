@@ -1,5 +1,5 @@
 // Moving states about, whatever their precision: words of 4 bytes.
-#include "device.cuh"
+#include "block.cuh"
 
 // out[i] = states[places[i]], each of `words` words.
 extern "C" __global__ void __launch_bounds__(128)
@@ -31,11 +31,6 @@ first_non_finite(const u32 *states, u64 steps, u64 batch, u64 words, u64 wide, u
     atomicMin(&first[step / steps], (u32)(step % steps));
 }
 
-struct Block {
-    u64 input, state;
-    u32 len, flags;
-};
-
 // Cuts every sequence into blocks of `len` steps: `first` has the number of the first block of each of the `batch` sequences,
 // `steps` their lengths.
 extern "C" __global__ void __launch_bounds__(128)
@@ -50,5 +45,5 @@ cut(const u64 *first, const u64 *steps, u64 batch, u64 count, u64 len, u64 max_s
     }
     const u64 start = (i - first[low]) * len, left = steps[low] - start, place = low * max_steps + start;
     const bool last = left <= len;
-    blocks[i] = {place, place, (u32)(last ? left : len), (last ? 1u : 0u) | (start == 0 ? 2u : 0u)};
+    blocks[i] = {place, place, (u32)(last ? left : len), (last ? LAST : 0u) | (start == 0 ? FIRST : 0u)};
 }

@@ -5,7 +5,7 @@
 // large each component lately was, `v` columns of a derivative. The text for each marker is described in
 // backends/cuda/emit. Nothing here depends on the number of components or on the precision: states and inputs are
 // `state_bytes` and `input_bytes` apart.
-#include "device.cuh"
+#include "block.cuh"
 
 #define REGISTERS asm volatile("@registers;")
 #define LOAD_STATE(at) asm volatile("@load_state %0;" ::"l"(at) : "memory")
@@ -50,14 +50,6 @@ struct Arguments {
     u64 state_bytes, input_bytes;
     double atol, rtol;
 };
-
-// A block of time: where its inputs and states begin, in steps from the start of the arrays.
-struct Block {
-    u64 input, state;
-    u32 len, flags;
-};
-// Flags: the block is the first, the last of its sequence.
-enum : u32 { LAST = 1, FIRST = 2 };
 
 struct Rolled {
     double residual;
