@@ -48,7 +48,7 @@ impl Cuda {
         let starts = self.device.upload(Number::wrap(starts))?;
         let params = self.device.upload(Number::wrap(problem.params()))?;
         let arguments = trajectory
-            .arguments(&trajectory.states, None)
+            .arguments(trajectory.states(), None)
             .buffer(&listed)
             .word(blocks.len() as u64)
             .buffer(&starts)

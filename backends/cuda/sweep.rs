@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError};
 /// States `[B, T, n]` on the device, with the inputs `[B, T, m]` that they are driven by.
 #[derive(Debug)]
 pub struct CudaTrajectory<R> {
-    pub(super) states: Buffer,
+    states: Buffer,
     inputs: Arc<Buffer>,
     batch: usize,
     max_steps: usize,
@@ -372,9 +372,11 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         }
         let blocks = count as usize;
         let listed = self.device.allocate(blocks * 24)?;
+        // They live until the launch is in the stream.
+        let (first, steps) = (self.device.upload(&first)?, self.device.upload(&steps)?);
         let arguments = Arguments::default()
-            .buffer(&self.device.upload(&first)?)
-            .buffer(&self.device.upload(&steps)?)
+            .buffer(&first)
+            .buffer(&steps)
             .word(batch as u64)
             .word(count)
             .word(len as u64)
