@@ -3,6 +3,7 @@
 //! The kernels are those of `ptx/`. Those that run a step are templates, into which the instructions of
 //! the step's graph are put; the driver compiles the result, once for each recurrence.
 
+mod blocks;
 mod cells;
 mod derivative;
 mod driver;

@@ -1,5 +1,6 @@
 //! The stages of a sweep.
 
+use super::blocks::CudaBlocks;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::{Kernels, THREADS};
 use super::maps::CudaMaps;
@@ -22,9 +23,9 @@ use std::sync::{Arc, PoisonError};
 pub struct CudaTrajectory<R> {
     states: Buffer,
     inputs: Arc<Buffer>,
-    batch: usize,
-    max_steps: usize,
-    n: usize,
+    pub(super) batch: usize,
+    pub(super) max_steps: usize,
+    pub(super) n: usize,
     m: usize,
     precision: PhantomData<R>,
 }
@@ -57,23 +58,6 @@ impl<R: Real> CudaTrajectory<R> {
     fn words(&self) -> usize {
         self.n * size_of::<R>() / 4
     }
-}
-
-/// Blocks of all sequences on the device.
-#[derive(Debug)]
-pub struct CudaBlocks<R> {
-    count: usize,
-    n: usize,
-    listed: Buffer,
-    /// What each was started from last, `[blocks, n]`.
-    starts: Buffer,
-    /// What the open ones are to be started from, `[blocks, n]`.
-    next: Buffer,
-    /// 1 for those that are open.
-    open: Buffer,
-    /// What a sweep came to.
-    tally: Buffer,
-    precision: PhantomData<R>,
 }
 
 /// Blocks as the kernels want them: where their inputs and states begin, their length, whether a sequence ends or begins with them.
@@ -362,54 +346,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         trajectory: &Self::Trajectory,
         len: usize,
     ) -> Result<Option<Self::Blocks>> {
-        let (batch, n) = (trajectory.batch, trajectory.n);
-        let steps: Vec<u64> = (0..batch).map(|b| problem.steps(b) as u64).collect();
-        let mut count = 0;
-        let mut first = Vec::with_capacity(batch);
-        for &steps in &steps {
-            first.push(count);
-            count += steps.div_ceil(len as u64);
-        }
-        let blocks = count as usize;
-        let listed = self.device.allocate(blocks * 24)?;
-        // They live until the launch is in the stream.
-        let (first, steps) = (self.device.upload(&first)?, self.device.upload(&steps)?);
-        let arguments = Arguments::default()
-            .buffer(&first)
-            .buffer(&steps)
-            .word(batch as u64)
-            .word(count)
-            .word(len as u64)
-            .word(trajectory.max_steps as u64)
-            .buffer(&listed);
-        let grid = Grid::over(blocks, THREADS, 1);
-        // SAFETY: the arguments of `cut`; there is room for all blocks.
-        unsafe { self.modules.states()?.launch("cut", grid, &arguments) }?;
-        let bytes = blocks * n * size_of::<D::Real>();
-        let made = CudaBlocks {
-            count: blocks,
-            n,
-            listed,
-            starts: self.device.allocate(bytes)?,
-            next: self.device.allocate(bytes)?,
-            open: self.device.allocate(blocks * 4)?,
-            tally: self.device.allocate(48)?,
-            precision: PhantomData,
-        };
-        let initial = self.device.upload(Number::wrap(problem.initial_states()))?;
-        let arguments = trajectory
-            .arguments(&trajectory.states, None)
-            .buffer(&made.listed)
-            .word(count)
-            .buffer(&initial)
-            .word(trajectory.max_steps as u64)
-            .buffer(&made.next)
-            .buffer(&made.open)
-            .word(u64::from(problem.guess().is_some()));
-        let kernels = self.modules.settling(problem, self.step.as_deref())?;
-        // SAFETY: the arguments of `open_all`; blocks are within the trajectory.
-        unsafe { kernels.launch("open_all", grid, &arguments, problem.params(), None) }?;
-        Ok(Some(made))
+        CudaBlocks::new(self, problem, trajectory, len).map(Some)
     }
 
     fn sweep_blocks(
@@ -420,46 +357,11 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         tolerance: Tolerance,
         merge: bool,
     ) -> Result<BlockSweep> {
-        let kernels = self.modules.settling(problem, self.step.as_deref())?;
-        let grid = Grid::over(blocks.count, THREADS, 1);
-        blocks.tally.clear(0, 48)?;
-        let arguments = trajectory
-            .arguments(&trajectory.states, Some(tolerance))
-            .buffer(&blocks.listed)
-            .word(blocks.count as u64)
-            .buffer(&blocks.next)
-            .buffer(&blocks.starts)
-            .buffer(&blocks.open)
-            .buffer(&blocks.tally)
-            .word(u64::from(merge));
-        // SAFETY: the arguments of `roll_open`; blocks are within the trajectory.
-        unsafe { kernels.launch("roll_open", grid, &arguments, problem.params(), None) }?;
-        let arguments = trajectory
-            .arguments(&trajectory.states, Some(tolerance))
-            .buffer(&blocks.listed)
-            .word(blocks.count as u64)
-            .buffer(&blocks.starts)
-            .buffer(&blocks.next)
-            .buffer(&blocks.open)
-            .buffer(&blocks.tally)
-            .word(Tolerance::SIZE_STEPS as u64)
-            .word(trajectory.max_steps as u64);
-        // SAFETY: the arguments of `look`; blocks are within the trajectory.
-        unsafe { kernels.launch("look", grid, &arguments, problem.params(), None) }?;
-        let mut words = [0u64; 6];
-        blocks.tally.read(0, &mut words)?;
-        let [rolled, steps, open, met, residual, all] = words;
-        let [met, residual, all] = [met, residual, all].map(f64::from_bits);
-        let [rolled, steps, open] = [rolled, steps, open].map(|count| count as usize);
-        Ok(BlockSweep { rolled, steps, open, met, residual, all })
+        blocks.sweep(self, problem, trajectory, tolerance, merge)
     }
 
     fn read_blocks(&self, blocks: &Self::Blocks) -> Result<(Vec<usize>, Vec<D::Real>)> {
-        let mut open = vec![0u32; blocks.count];
-        blocks.open.read(0, &mut open)?;
-        let mut starts = vec![D::Real::default(); blocks.count * blocks.n];
-        blocks.starts.read(0, Number::wrap_mut(&mut starts))?;
-        Ok(((0..blocks.count).filter(|&i| open[i] != 0).collect(), starts))
+        blocks.read()
     }
 
     fn settle_blocks(
@@ -468,15 +370,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         trajectory: &mut Self::Trajectory,
         blocks: &Self::Blocks,
     ) -> Result<()> {
-        let arguments = trajectory
-            .arguments(&trajectory.states, None)
-            .buffer(&blocks.listed)
-            .word(blocks.count as u64)
-            .buffer(&blocks.starts);
-        let kernels = self.modules.settling(problem, self.step.as_deref())?;
-        let grid = Grid::over(blocks.count, THREADS, 1);
-        // SAFETY: the arguments of `settle`; blocks are within the trajectory.
-        unsafe { kernels.launch("settle", grid, &arguments, problem.params(), None) }
+        blocks.settle(self, problem, trajectory)
     }
 
     fn linearize(
