@@ -5,6 +5,8 @@
 #include "block.cuh"
 
 #define REGISTERS asm volatile("@registers;")
+// As in sweeps.cu.
+#define BLOCK_OF(i) asm volatile("@split %0;" : "+l"(i)::"memory")
 #define LOAD_STATE(at) asm volatile("@load_state %0;" ::"l"(at) : "memory")
 #define LOAD_COLUMN(at) asm volatile("@load_column %0;" ::"l"(at) : "memory")
 #define STORE_COLUMN(at) asm volatile("@store_column %0;" ::"l"(at) : "memory")
@@ -50,7 +52,8 @@ extern "C" __global__ void __launch_bounds__(128)
 push(Arguments a, const Block *blocks, u64 count, const char *starts, char *borders, const char *given, char *out,
      u64 rows, double *sizes, u64 tiles, Swept *swept, u64 first, u64 record) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
+    BLOCK_OF(i);
     if (i >= count) return;
     const Block block = blocks[i];
     const char *x = a.states + block.state * a.state_bytes;
@@ -90,7 +93,8 @@ extern "C" __global__ void __launch_bounds__(128)
 pull(Arguments a, const Block *blocks, u64 count, const char *starts, char *borders, const char *given, char *out,
      u64 rows, double *sizes, u64 tiles, Swept *swept, u64 first, u64 record, char *factors, u64 factor_bytes) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
+    BLOCK_OF(i);
     if (i >= count) return;
     const Block block = blocks[i];
     double size = 0.0, difference = 0.0, magnitude = 0.0;

@@ -1,4 +1,5 @@
-// Sweeps over blocks of time: one thread rolls one block.
+// Sweeps over blocks of time: one thread rolls one block, or one part of it, where a step falls into parts that do not depend on
+// each other. Parts are next to each other in a warp, as their components are in memory.
 //
 // These are templates. A line `@name operands;` in the PTX is a marker, which the host replaces by instructions
 // made from the graph of a step, for the components of its state, held in registers: `x` the state, `size` how
@@ -8,6 +9,9 @@
 #include "block.cuh"
 
 #define REGISTERS asm volatile("@registers;")
+// Of a thread's number the block in its place, and the number of its part.
+#define SPLIT(i, part) asm volatile("@split %0 %1;" : "+l"(i), "=r"(part)::"memory")
+#define BLOCK_OF(i) asm volatile("@split %0;" : "+l"(i)::"memory")
 #define LOAD_STATE(at) asm volatile("@load_state %0;" ::"l"(at) : "memory")
 #define STORE_STATE(at) asm volatile("@store_state %0;" ::"l"(at) : "memory")
 #define STORE_SIZES(at) asm volatile("@store_sizes %0;" ::"l"(at) : "memory")
@@ -51,31 +55,33 @@ struct Arguments {
     double atol, rtol;
 };
 
+// What parts come to is put together: all of these are zero before. Residuals are the bits of numbers that are not negative, which
+// have the order of the numbers, with NaN above them.
 struct Rolled {
-    double residual;
+    u64 residual;
     u32 steps, unused;
 };
 
-// What a sweep over all blocks came to. Residuals are the bits of numbers that are not negative, which have the order of
-// the numbers, with NaN above them.
+// What a sweep over all blocks came to: `steps` are those of all parts.
 struct Tally {
-    u64 rolled, steps, open;
+    u64 steps, open;
     u64 met, residual, all;
 };
 
 INLINE u64 order(double x) { return (u64)__double_as_longlong(x) & 0x7fffffffffffffffull; }
 
 struct Linearized {
-    double residual;
-    u32 within, unused;
+    u64 residual;
+    // Whether a part is not within the tolerance.
+    u32 beyond, unused;
 };
 
-// Rolls a block from x and stores its states; with `merge`, until it meets what is stored.
-INLINE Rolled roll_block(const Arguments &a, const Block &block, bool merge) {
+// Rolls a block from x and stores its states; with `merge`, until it meets what is stored. Returns the steps.
+INLINE u32 roll_block(const Arguments &a, const Block &block, bool merge, double &met) {
     char *x = a.states + block.state * a.state_bytes;
     const char *u = a.inputs + block.input * a.input_bytes;
     CLEAR_SIZES;
-    double met = 0.0;
+    met = 0.0;
     u32 t = 0, look = TILE;
 #pragma unroll 1
     while (t < block.len) {
@@ -100,25 +106,31 @@ INLINE Rolled roll_block(const Arguments &a, const Block &block, bool merge) {
         x += a.state_bytes;
         u += a.input_bytes;
     }
-    return {met, t, 0};
+    return t;
 }
 
 // Rolls each block from its state in `starts`.
 extern "C" __global__ void __launch_bounds__(128)
 roll(Arguments a, const Block *blocks, u64 count, const char *starts, Rolled *rolled, u64 merge) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
+    BLOCK_OF(i);
     if (i >= count) return;
     LOAD_STATE(starts + i * a.state_bytes);
-    rolled[i] = roll_block(a, blocks[i], merge != 0);
+    double met;
+    const u32 steps = roll_block(a, blocks[i], merge != 0, met);
+    atomicMax(&rolled[i].residual, order(met));
+    atomicMax(&rolled[i].steps, steps);
 }
 
 // Opens every block, to start from its sequence's initial state; with `guessed`, from the state stored before it.
 extern "C" __global__ void __launch_bounds__(128)
 open_all(Arguments a, const Block *blocks, u64 count, const char *initial, u64 max_steps, char *next, u32 *open,
-         u64 guessed) {
+         u64 parts, u64 guessed) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
+    u32 part;
+    SPLIT(i, part);
     if (i >= count) return;
     const Block block = blocks[i];
     if (guessed && !(block.flags & FIRST)) {
@@ -127,33 +139,38 @@ open_all(Arguments a, const Block *blocks, u64 count, const char *initial, u64 m
         LOAD_STATE(initial + block.state / max_steps * a.state_bytes);
     }
     STORE_STATE(next + i * a.state_bytes);
-    open[i] = 1;
+    open[i * parts + part] = 1;
 }
 
-// Rolls the open blocks from their states in `next`, which become what they were started from.
+// Rolls the open blocks, part by part, from their states in `next`, which become what they were started from.
 extern "C" __global__ void __launch_bounds__(128)
-roll_open(Arguments a, const Block *blocks, u64 count, const char *next, char *starts, const u32 *open, Tally *tally,
-          u64 merge) {
+roll_open(Arguments a, const Block *blocks, u64 count, const char *next, char *starts, const u32 *open, u64 parts,
+          Tally *tally, u64 merge) {
     REGISTERS;
-    const u64 i = thread();
-    if (i >= count || !open[i]) return;
+    u64 i = thread();
+    u32 part;
+    SPLIT(i, part);
+    if (i >= count || !open[i * parts + part]) return;
     LOAD_STATE(next + i * a.state_bytes);
     STORE_STATE(starts + i * a.state_bytes);
-    const Rolled rolled = roll_block(a, blocks[i], merge != 0);
-    atomicAdd(&tally->rolled, 1ull);
-    atomicAdd(&tally->steps, (u64)rolled.steps);
-    atomicMax(&tally->met, order(rolled.residual));
+    double met;
+    const u32 steps = roll_block(a, blocks[i], merge != 0, met);
+    atomicAdd(&tally->steps, (u64)steps);
+    atomicMax(&tally->met, order(met));
 }
 
-// Opens the blocks that were not started from the state now stored before them, and hands them that.
+// Opens the blocks that were not started from the state now stored before them, and hands them that. `any` has for each block whether a
+// part of it is open, zero before.
 extern "C" __global__ void __launch_bounds__(128)
-look(Arguments a, const Block *blocks, u64 count, const char *starts, char *next, u32 *open, Tally *tally, u64 window,
-     u64 max_steps) {
+look(Arguments a, const Block *blocks, u64 count, const char *starts, char *next, u32 *open, u64 parts, u32 *any,
+     Tally *tally, u64 window, u64 max_steps) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
+    u32 part;
+    SPLIT(i, part);
     if (i >= count) return;
     const Block block = blocks[i];
-    open[i] = 0;
+    open[i * parts + part] = 0;
     if (block.flags & FIRST) return;
     const char *before = a.states + (block.state - 1) * a.state_bytes, *start = starts + i * a.state_bytes;
     CLEAR_SIZES;
@@ -178,8 +195,8 @@ look(Arguments a, const Block *blocks, u64 count, const char *starts, char *next
     if (!within) {
         CHECK(within, residual, start, a.atol, a.rtol);
         STORE_STATE(next + i * a.state_bytes);
-        open[i] = 1;
-        atomicAdd(&tally->open, 1ull);
+        open[i * parts + part] = 1;
+        if (atomicExch(&any[i], 1u) == 0) atomicAdd(&tally->open, 1ull);
         atomicMax(&tally->residual, order(residual));
     }
     atomicMax(&tally->all, order(residual));
@@ -189,7 +206,8 @@ look(Arguments a, const Block *blocks, u64 count, const char *starts, char *next
 extern "C" __global__ void __launch_bounds__(128)
 settle(Arguments a, const Block *blocks, u64 count, const char *starts) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
+    BLOCK_OF(i);
     if (i >= count || blocks[i].flags & FIRST) return;
     LOAD_STATE(starts + i * a.state_bytes);
     STORE_STATE(a.states + (blocks[i].state - 1) * a.state_bytes);
@@ -203,6 +221,7 @@ linearize(Arguments a, const Block *chunks, u64 count, const u32 *indices, const
           Linearized *results, u64 block, u64 columns, double factor) {
     REGISTERS;
     u64 i = thread();
+    BLOCK_OF(i);
     if (i >= count) return;
     if (indices) i = indices[i];
     const u32 group = blockIdx.y;
@@ -249,7 +268,10 @@ linearize(Arguments a, const Block *chunks, u64 count, const u32 *indices, const
     }
     SCALE_COLUMNS(factor);
     STORE_COLUMNS(maps + i * map_bytes, group, (u32)columns);
-    if (group == 0) results[i] = {largest, converged, 0};
+    if (group == 0) {
+        atomicMax(&results[i].residual, order(largest));
+        if (!converged) atomicExch(&results[i].beyond, 1u);
+    }
 }
 
 // Moves the states at the borders inside each chunk, given the old and the new state before it.
@@ -258,6 +280,7 @@ replay(Arguments a, const Block *chunks, u64 count, const u32 *indices, const ch
        double factor) {
     REGISTERS;
     u64 i = thread();
+    BLOCK_OF(i);
     if (i >= count) return;
     if (indices) i = indices[i];
     const Block chunk = chunks[i];
@@ -282,7 +305,8 @@ replay(Arguments a, const Block *chunks, u64 count, const u32 *indices, const ch
 extern "C" __global__ void __launch_bounds__(128)
 sizes(Arguments a, const Block *blocks, u64 count, char *out, u64 window) {
     REGISTERS;
-    const u64 i = thread();
+    u64 i = thread();
+    BLOCK_OF(i);
     if (i >= count) return;
     // Here `len` is the number of steps of the sequence before the block.
     const u32 steps = blocks[i].len < window ? blocks[i].len : (u32)window;

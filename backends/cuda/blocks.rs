@@ -12,6 +12,9 @@ use crate::scalar::Real;
 use crate::solver::Tolerance;
 use std::marker::PhantomData;
 
+/// Words of what a sweep came to.
+const TALLY: usize = 5;
+
 /// Blocks of all sequences on the device.
 #[derive(Debug)]
 pub struct CudaBlocks<R> {
@@ -22,8 +25,11 @@ pub struct CudaBlocks<R> {
     starts: Buffer,
     /// What the open ones are to be started from, `[blocks, n]`.
     next: Buffer,
-    /// 1 for those that are open.
+    /// 1 for those parts that are open, `[blocks, parts]`; for blocks with such a part; how many these are.
     open: Buffer,
+    any: Buffer,
+    left: usize,
+    parts: usize,
     /// What a sweep came to.
     tally: Buffer,
     precision: PhantomData<R>,
@@ -62,14 +68,19 @@ impl<R: Real> CudaBlocks<R> {
         // SAFETY: the arguments of `cut`; there is room for all blocks.
         unsafe { cuda.modules.states()?.launch("cut", grid, &arguments) }?;
         let bytes = blocks * n * size_of::<R>();
+        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
+        let parts = kernels.parts();
         let made = Self {
             count: blocks,
             n,
             listed,
             starts: device.allocate(bytes)?,
             next: device.allocate(bytes)?,
-            open: device.allocate(blocks * 4)?,
-            tally: device.allocate(48)?,
+            open: device.allocate(blocks * parts * 4)?,
+            any: device.upload(&vec![1u32; blocks])?,
+            left: blocks,
+            parts,
+            tally: device.allocate(TALLY * 8)?,
             precision: PhantomData,
         };
         let initial = device.upload(Number::wrap(problem.initial_states()))?;
@@ -81,10 +92,10 @@ impl<R: Real> CudaBlocks<R> {
             .word(trajectory.max_steps as u64)
             .buffer(&made.next)
             .buffer(&made.open)
+            .word(parts as u64)
             .word(u64::from(problem.guess().is_some()));
-        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
         // SAFETY: the arguments of `open_all`; blocks are within the trajectory.
-        unsafe { kernels.launch("open_all", grid, &arguments, problem.params(), None) }?;
+        unsafe { kernels.launch("open_all", (blocks, 1), &arguments, problem.params(), None) }?;
         Ok(made)
     }
 
@@ -98,8 +109,9 @@ impl<R: Real> CudaBlocks<R> {
         merge: bool,
     ) -> Result<BlockSweep> {
         let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
-        let grid = Grid::over(self.count, THREADS, 1);
-        self.tally.clear(0, 48)?;
+        let grid = (self.count, 1);
+        self.tally.clear(0, TALLY * 8)?;
+        self.any.clear(0, self.count * 4)?;
         let arguments = trajectory
             .arguments(trajectory.states(), Some(tolerance))
             .buffer(&self.listed)
@@ -107,6 +119,7 @@ impl<R: Real> CudaBlocks<R> {
             .buffer(&self.next)
             .buffer(&self.starts)
             .buffer(&self.open)
+            .word(self.parts as u64)
             .buffer(&self.tally)
             .word(u64::from(merge));
         // SAFETY: the arguments of `roll_open`; blocks are within the trajectory.
@@ -118,23 +131,27 @@ impl<R: Real> CudaBlocks<R> {
             .buffer(&self.starts)
             .buffer(&self.next)
             .buffer(&self.open)
+            .word(self.parts as u64)
+            .buffer(&self.any)
             .buffer(&self.tally)
             .word(Tolerance::SIZE_STEPS as u64)
             .word(trajectory.max_steps as u64);
         // SAFETY: the arguments of `look`; blocks are within the trajectory.
         unsafe { kernels.launch("look", grid, &arguments, problem.params(), None) }?;
-        let mut words = [0u64; 6];
+        let mut words = [0u64; TALLY];
         self.tally.read(0, &mut words)?;
-        let [rolled, steps, open, met, residual, all] = words;
+        let [steps, open, met, residual, all] = words;
         let [met, residual, all] = [met, residual, all].map(f64::from_bits);
-        let [rolled, steps, open] = [rolled, steps, open].map(|count| count as usize);
+        let steps = (steps as usize).div_ceil(self.parts);
+        let open = open as usize;
+        let rolled = std::mem::replace(&mut self.left, open);
         Ok(BlockSweep { rolled, steps, open, met, residual, all })
     }
 
     /// The open blocks in order, and what all were started from, `[blocks, n]`.
     pub(super) fn read(&self) -> Result<(Vec<usize>, Vec<R>)> {
         let mut open = vec![0u32; self.count];
-        self.open.read(0, &mut open)?;
+        self.any.read(0, &mut open)?;
         let mut starts = vec![R::default(); self.count * self.n];
         self.starts.read(0, Number::wrap_mut(&mut starts))?;
         Ok(((0..self.count).filter(|&i| open[i] != 0).collect(), starts))
@@ -153,7 +170,7 @@ impl<R: Real> CudaBlocks<R> {
             .word(self.count as u64)
             .buffer(&self.starts);
         let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
-        let grid = Grid::over(self.count, THREADS, 1);
+        let grid = (self.count, 1);
         // SAFETY: the arguments of `settle`; blocks are within the trajectory.
         unsafe { kernels.launch("settle", grid, &arguments, problem.params(), None) }
     }

@@ -148,8 +148,8 @@ impl<'b, R: Real> Batch<'b, R> {
             .word(u64::from(self.record))
     }
 
-    fn grid(&self) -> Grid {
-        Grid::over(self.blocks.len(), THREADS, 1)
+    fn grid(&self) -> (usize, usize) {
+        (self.blocks.len(), 1)
     }
 
     /// Reads what the blocks handed over and came to, and adds their contributions to `all` `[B, T, width]`.

@@ -1,10 +1,10 @@
 //! The modules that a device has compiled.
 
 use super::driver::{Arguments, Device, Grid, Number, Program};
-use super::emit::{Columns, PARAMS, Precision, Pull, Push, Step, TANGENTS, splice};
+use super::emit::{Groups, PARAMS, Precision, Pull, Push, TANGENTS, splice};
+use super::programs::{self, Made, ROLLING, SETTLING, linearizing, values};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 use crate::graph::adjoint::Adjoint;
 use crate::graph::tangent::Tangent;
 use crate::problem::Problem;
@@ -13,8 +13,6 @@ use crate::solver::Linearization;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// `ptx/sweeps.cu`.
-const SWEEPS: &str = include_str!("../../ptx/built/sweeps.ptx");
 /// `ptx/borders.cu`.
 const BORDERS: &str = include_str!("../../ptx/built/borders.ptx");
 /// `ptx/derivatives.cu`.
@@ -33,10 +31,8 @@ const SCAN_BLOCKS: &str = include_str!("../../ptx/built/scan_blocks.ptx");
 
 /// Threads of a block: as `__launch_bounds__` of the kernels says.
 pub(super) const THREADS: usize = 128;
-/// Components of the largest state that is held in a thread's registers.
-const LARGEST_STATE: usize = 128;
-/// Numbers of a thread that do not crowd its registers.
-const ROOM: usize = 64;
+/// Graphs that are remembered.
+const MOST_GRAPHS: usize = 256;
 
 /// All modules, by their text.
 #[derive(Debug)]
@@ -45,6 +41,8 @@ pub(super) struct Modules {
     known: Mutex<HashMap<String, Arc<Module>>>,
     /// What was made of a graph lately, so that its text need not be made again.
     lately: Mutex<HashMap<(u64, Kind), Kernels>>,
+    /// The structure of large problems.
+    structures: Mutex<HashMap<u64, Structure>>,
 }
 
 /// Parts of the templates.
@@ -66,14 +64,23 @@ pub(super) struct Module {
     params: Mutex<Option<Vec<u64>>>,
 }
 
-/// A part of [`SWEEPS`] for one recurrence.
+/// A part of a template for one recurrence.
 #[derive(Clone, Debug)]
 pub(super) struct Kernels {
-    module: Arc<Module>,
+    programs: Arc<[Compiled]>,
+    /// Entries of θ after its own.
+    constants: Arc<[f64]>,
     /// Columns of a derivative in one thread.
     pub(super) together: usize,
     /// Columns of a chunk's map.
     pub(super) columns: usize,
+}
+
+/// A program for those parts of a state that are alike.
+#[derive(Clone, Debug)]
+struct Compiled {
+    module: Arc<Module>,
+    parts: usize,
 }
 
 /// The precision of `R`.
@@ -88,11 +95,35 @@ pub(super) fn suffix<R: Real>() -> &'static str {
 
 impl Modules {
     pub(super) fn new(device: &Arc<Device>) -> Self {
-        Self { device: Arc::clone(device), known: Mutex::default(), lately: Mutex::default() }
+        Self {
+            device: Arc::clone(device),
+            known: Mutex::default(),
+            lately: Mutex::default(),
+            structures: Mutex::default(),
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Module>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The structure of the Jacobians of `problem`, whatever its size.
+    pub(super) fn structure<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Structure {
+        if problem.state_dim() <= programs::LOOKED_AT {
+            return problem.structure();
+        }
+        let known = || self.structures.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = problem.graph_identity();
+        if let Some(&structure) = known().get(&identity) {
+            return structure;
+        }
+        let structure = programs::structure(problem);
+        let mut known = known();
+        if known.len() >= MOST_GRAPHS {
+            known.clear();
+        }
+        known.insert(identity, structure);
+        structure
     }
 
     fn module(&self, text: String) -> Result<Arc<Module>> {
@@ -142,20 +173,24 @@ impl Modules {
         kind: Kind,
         make: impl FnOnce() -> Result<Made>,
     ) -> Result<Kernels> {
-        /// Graphs that are remembered.
-        const MOST: usize = 256;
         let lately = || self.lately.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kernels) = lately().get(&(identity, kind)) {
             return Ok(kernels.clone());
         }
-        let Made { text, together, columns } = make()?;
-        let kernels = Kernels { module: self.module(text)?, together, columns };
+        let kernels = self.compiled(make()?)?;
         let mut lately = lately();
-        if lately.len() >= MOST {
+        if lately.len() >= MOST_GRAPHS {
             lately.clear();
         }
         lately.insert((identity, kind), kernels.clone());
         Ok(kernels)
+    }
+
+    fn compiled(&self, made: Made) -> Result<Kernels> {
+        let Made { programs, constants, together, columns } = made;
+        let compiled = |(text, parts)| Ok(Compiled { module: self.module(text)?, parts });
+        let programs = programs.into_iter().map(compiled).collect::<Result<_>>()?;
+        Ok(Kernels { programs, constants: constants.into(), together, columns })
     }
 
     /// The kernel that runs backwards.
@@ -164,7 +199,9 @@ impl Modules {
             let graph = adjoint.graph().cloned().ok_or_else(|| {
                 Error::setting("adjoint", "one made from a graph", "one written by hand")
             })?;
-            let step = Pull { precision: precision::<R>(), graph };
+            let precision = precision::<R>();
+            let groups = Groups::whole(graph.leaves(), precision, Structure::Dense);
+            let step = Pull { precision, graph, groups };
             Ok(Made::of(splice(&only(DERIVATIVES, &["pull"]), &step)?))
         })
     }
@@ -173,7 +210,9 @@ impl Modules {
     pub(super) fn pushing<R: Real>(&self, tangent: &Tangent, all: bool) -> Result<Kernels> {
         self.kernels(tangent.identity, Kind::Pushing(all), || {
             let graph = if all { &tangent.graph } else { &tangent.graph_in_state };
-            let step = Push { precision: precision::<R>(), graph: graph.clone(), all };
+            let precision = precision::<R>();
+            let groups = Groups::whole(graph.leaves(), precision, Structure::Dense);
+            let step = Push { precision, graph: graph.clone(), all, groups };
             Ok(Made::of(splice(&only(DERIVATIVES, &["push"]), &step)?))
         })
     }
@@ -203,13 +242,11 @@ impl Modules {
         kind: Kind,
         kernels: &[&str],
     ) -> Result<Kernels> {
+        let structure = self.structure(problem);
         if text.is_some() {
-            let module = self.module(values(problem, text, kernels)?)?;
-            return Ok(Kernels { module, together: 0, columns: 0 });
+            return self.compiled(values(problem, structure, text, kernels)?);
         }
-        self.kernels(problem.graph_identity(), kind, || {
-            Ok(Made::of(values(problem, None, kernels)?))
-        })
+        self.kernels(problem.graph_identity(), kind, || values(problem, structure, None, kernels))
     }
 
     /// The kernels that linearise them.
@@ -219,104 +256,15 @@ impl Modules {
         linearization: Linearization,
     ) -> Result<Kernels> {
         let kind = Kind::Linearizing(linearization);
-        self.kernels(problem.graph_identity(), kind, || linearizing(problem, linearization))
+        let structure = self.structure(problem);
+        self.kernels(problem.graph_identity(), kind, || {
+            linearizing(problem, structure, linearization)
+        })
     }
-}
-
-/// The text of some kernels.
-pub(super) struct Made {
-    pub(super) text: String,
-    /// Columns of a derivative in one thread.
-    together: usize,
-    /// Columns of a chunk's map.
-    columns: usize,
-}
-
-impl Made {
-    /// Without columns.
-    fn of(text: String) -> Self {
-        Self { text, together: 0, columns: 0 }
-    }
-}
-
-/// The kernels that roll blocks by a list.
-const ROLLING: [&str; 2] = ["roll", "sizes"];
-/// Those of block Jacobi.
-const SETTLING: [&str; 4] = ["open_all", "roll_open", "look", "settle"];
-
-/// The text of all kernels that need the steps' values alone.
-pub(super) fn stepping<D: Recurrence>(
-    problem: &Problem<'_, D>,
-    text: Option<&str>,
-) -> Result<String> {
-    values(problem, text, &[&ROLLING[..], &SETTLING].concat())
-}
-
-/// The text of kernels that need the steps' values alone.
-fn values<D: Recurrence>(
-    problem: &Problem<'_, D>,
-    text: Option<&str>,
-    kernels: &[&str],
-) -> Result<String> {
-    let graph = checked_graph(problem)?.clone();
-    let step = Step::new(precision::<D::Real>(), graph, Columns::Unchanged, 0, Structure::Dense)
-        .with_text(text);
-    splice(&only(SWEEPS, kernels), &step)
-}
-
-/// The text of the kernels that linearise the steps of `problem`.
-pub(super) fn linearizing<D: Recurrence>(
-    problem: &Problem<'_, D>,
-    linearization: Linearization,
-) -> Result<Made> {
-    let graph = checked_graph(problem)?;
-    let n = problem.state_dim();
-    let (made, structure, columns) = match linearization {
-        Linearization::Zero | Linearization::Identity => {
-            (Columns::Unchanged, Structure::Diagonal, 0)
-        }
-        Linearization::Diagonal if problem.structure() != Structure::Diagonal => {
-            (Columns::Diagonal(graph.with_diagonal()), Structure::Diagonal, 1)
-        }
-        Linearization::Diagonal | Linearization::Full => {
-            let structure = problem.structure();
-            (Columns::Tangents(graph.forward_in_state()), structure, structure.block_size(n))
-        }
-    };
-    // The offset is one more.
-    let together = match made {
-        Columns::Diagonal(_) => 2,
-        _ => (ROOM / n.max(1)).saturating_sub(1).clamp(1, 4).min(columns + 1),
-    };
-    let step = Step::new(precision::<D::Real>(), graph.clone(), made, together, structure);
-    let text = splice(&only(SWEEPS, &["linearize", "replay"]), &step)?;
-    Ok(Made { text, together, columns })
-}
-
-/// The graph of the steps of `problem`, if they can run in a thread.
-fn checked_graph<'p, D: Recurrence>(problem: &'p Problem<'_, D>) -> Result<&'p Graph> {
-    if problem.dynamics().unknown_dim() > 0 {
-        return Err(Error::setting(
-            "backend",
-            "one that runs steps defined by an equation, such as `Cpu`",
-            "`Cuda`, which runs explicit steps",
-        ));
-    }
-    let n = problem.state_dim();
-    if n > LARGEST_STATE {
-        return Err(Error::setting(
-            "problem: state_dim",
-            format!(
-                "at most {LARGEST_STATE} on `Cuda`, whose threads hold a state in registers (use `Cpu`)"
-            ),
-            n,
-        ));
-    }
-    problem.graph()
 }
 
 /// Those kernels of a module that are named, and what comes before the first kernel.
-fn only(text: &str, kernels: &[&str]) -> String {
+pub(super) fn only(text: &str, kernels: &[&str]) -> String {
     let mut parts = text.split(".visible .entry ");
     let mut chosen = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -345,29 +293,43 @@ impl Module {
 }
 
 impl Kernels {
-    /// Launches a kernel with θ = `params`, and with a tangent of θ where the kernel has one.
+    /// Parts that a state is shared out in.
+    pub(super) fn parts(&self) -> usize {
+        self.programs.iter().map(|program| program.parts).sum()
+    }
+
+    /// Launches a kernel on `count` blocks of time in `rows` rows, with θ = `params`, and with a tangent of θ where the
+    /// kernel has one.
     ///
     /// # Safety
     /// As for [`Program::launch`].
     pub(super) unsafe fn launch<R: Real>(
         &self,
         kernel: &str,
-        grid: Grid,
+        (count, rows): (usize, usize),
         arguments: &Arguments,
         params: &[R],
         tangents: Option<&[R]>,
     ) -> Result<()> {
-        // Held until the launch is in the stream, so that no other call's θ comes between.
-        let mut known = self.module.params.lock().unwrap_or_else(PoisonError::into_inner);
-        let bits: Vec<u64> = params.iter().map(|p| p.to_f64().to_bits()).collect();
-        if known.as_ref() != Some(&bits) {
-            self.module.program.set(PARAMS, Number::wrap(params))?;
-            *known = Some(bits);
+        let constants = self.constants.iter().map(|&x| R::from_f64(x));
+        let theta: Vec<R> = params.iter().copied().chain(constants).collect();
+        let bits: Vec<u64> = theta.iter().map(|p| p.to_f64().to_bits()).collect();
+        for Compiled { module, parts } in &*self.programs {
+            // Held until the launch is in the stream, so that no other call's θ comes between.
+            let mut known = module.params.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.as_ref() != Some(&bits) {
+                module.program.set(PARAMS, Number::wrap(&theta))?;
+                *known = Some(bits.clone());
+            }
+            if let Some(tangents) = tangents {
+                let zeros = self.constants.iter().map(|_| R::default());
+                let tangents: Vec<R> = tangents.iter().copied().chain(zeros).collect();
+                module.program.set(TANGENTS, Number::wrap(&tangents))?;
+            }
+            let grid = Grid::over(count * parts, THREADS, rows);
+            // SAFETY: the caller's promise.
+            unsafe { module.program.launch(kernel, grid, arguments) }?;
         }
-        if let Some(tangents) = tangents {
-            self.module.program.set(TANGENTS, Number::wrap(tangents))?;
-        }
-        // SAFETY: the caller's promise.
-        unsafe { self.module.program.launch(kernel, grid, arguments) }
+        Ok(())
     }
 }

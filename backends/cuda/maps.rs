@@ -53,7 +53,10 @@ impl<R: Real> CudaMaps<R> {
         let (structure, entries) = match settings.linearization {
             Linearization::Zero | Linearization::Identity => (Structure::Diagonal, 0),
             Linearization::Diagonal => (Structure::Diagonal, n),
-            Linearization::Full => (problem.structure(), problem.structure().entries(n)),
+            Linearization::Full => {
+                let structure = cuda.modules.structure(problem);
+                (structure, structure.entries(n))
+            }
         };
         let size = structure.block_size(n);
         if size > Self::LARGEST || chunks.is_empty() {
@@ -133,14 +136,15 @@ impl<R: Real> CudaMaps<R> {
             .word(settings.block as u64)
             .word(kernels.columns as u64)
             .number(settings.factor);
-        let grid = Grid::over(active.len(), THREADS, rows);
+        let grid = (active.len(), rows);
+        self.results.clear(0, self.chunks.len() * 16)?;
         // SAFETY: the arguments of `linearize`; chunks are within the trajectory, and there is room for all ends and maps.
         unsafe { kernels.launch("linearize", grid, &arguments, problem.params(), None) }?;
         let mut words = vec![0u64; 2 * self.chunks.len()];
         self.results.read(0, &mut words)?;
         let result = |&i: &usize| Linearized {
             residual: f64::from_bits(words[2 * i]),
-            converged: words[2 * i + 1] as u32 != 0,
+            converged: words[2 * i + 1] as u32 == 0,
         };
         Ok(active.iter().map(result).collect())
     }
@@ -204,7 +208,7 @@ impl<R: Real> CudaMaps<R> {
                 .buffer(&self.fresh)
                 .word(settings.block as u64)
                 .number(settings.factor);
-            let grid = Grid::over(count, THREADS, 1);
+            let grid = (count, 1);
             // SAFETY: the arguments of `replay`; chunks are within the trajectory.
             unsafe { kernels.launch("replay", grid, &arguments, problem.params(), None) }?;
         }

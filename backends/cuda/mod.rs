@@ -1,4 +1,4 @@
-//! CUDA: a block of time in each thread of the device.
+//! CUDA: a block of time, or a part of its state, in each thread of the device.
 //!
 //! The kernels are those of `ptx/`. Those that run a step are templates, into which the instructions of
 //! the step's graph are put; the driver compiles the result, once for each recurrence.
@@ -12,6 +12,7 @@ mod emit;
 mod fault;
 mod kernels;
 mod maps;
+mod programs;
 mod scan;
 mod sweep;
 
@@ -173,18 +174,19 @@ impl Cuda {
     }
 
     /// The PTX that is made for the steps of `problem`: the kernels that roll blocks, or, with a `linearization`, those
-    /// that linearise and replay them. Needs no device.
+    /// that linearise and replay them. Where a state falls into parts of several kinds, each has a module of its own: these
+    /// are one after the other. Needs no device.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for steps that cannot run on a device: defined by an equation, of a
-    /// state with more than 128 components, or not traceable (see [`Graph::trace`](crate::graph::Graph::trace)).
+    /// [`Error::Setting`](crate::Error::Setting) for steps that cannot run on a device: defined by an equation, with more
+    /// than 128 components that depend on each other, or not traceable (see [`Graph::trace`](crate::graph::Graph::trace)).
     pub fn ptx<D: Recurrence>(
         problem: &Problem<'_, D>,
         linearization: Option<Linearization>,
     ) -> Result<String> {
         match linearization {
-            None => kernels::stepping(problem, None),
-            Some(linearization) => Ok(kernels::linearizing(problem, linearization)?.text),
+            None => Ok(programs::stepping(problem)?.text()),
+            Some(linearization) => Ok(programs::linearized(problem, linearization)?.text()),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::blocks::CudaBlocks;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::{Kernels, THREADS};
 use super::maps::CudaMaps;
+use super::programs::parts_of;
 use super::{Cuda, Inputs};
 use crate::backend::{Block, BlockSweep, Cost, LinearizeSettings, Linearized, Rolled, Sweep};
 use crate::dynamics::recurrence::Counted;
@@ -135,7 +136,8 @@ impl Cuda {
     ) -> Result<Vec<Rolled>> {
         let kernels = self.modules.rolling(problem, self.step.as_deref())?;
         let starts = self.device.upload(Number::wrap(starts))?;
-        let rolled = self.device.allocate(count * 16)?;
+        let mut rolled = self.device.allocate(count * 16)?;
+        rolled.clear(0, count * 16)?;
         let arguments = trajectory
             .arguments(states, merge)
             .buffer(blocks)
@@ -143,7 +145,7 @@ impl Cuda {
             .buffer(&starts)
             .buffer(&rolled)
             .word(u64::from(merge.is_some()));
-        let grid = Grid::over(count, THREADS, 1);
+        let grid = (count, 1);
         // SAFETY: the arguments of `roll`; the blocks are within the inputs and the states.
         unsafe { kernels.launch("roll", grid, &arguments, problem.params(), None) }?;
         let mut words = vec![0u64; 2 * count];
@@ -183,7 +185,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
     }
 
     fn structure(&self, problem: &Problem<'_, D>) -> Structure {
-        problem.structure()
+        self.modules.structure(problem)
     }
 
     fn cost(&self, problem: &Problem<'_, D>) -> Cost {
@@ -199,7 +201,8 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let instructions = (vector + single) as f64;
         // A warp issues an instruction every other cycle at best.
         let alone = |instructions: f64| f64::from(chain).max(2.0 * instructions) + MEMORY;
-        let thread = alone(instructions);
+        let parts = parts_of(problem.state_dim(), self.modules.structure(problem));
+        let thread = alone(instructions / parts as f64);
         let in_order = match self.cell(problem) {
             Some(cell) => alone(instructions / cell.hidden as f64),
             None => thread,
@@ -277,7 +280,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .buffer(&out)
             .word(Tolerance::SIZE_STEPS as u64);
         let kernels = self.modules.rolling(problem, self.step.as_deref())?;
-        let grid = Grid::over(blocks.len(), THREADS, 1);
+        let grid = (blocks.len(), 1);
         // SAFETY: the arguments of `sizes`; no block has more steps before it than its sequence.
         unsafe { kernels.launch("sizes", grid, &arguments, problem.params(), None) }?;
         out.read(0, Number::wrap_mut(sizes))
@@ -391,7 +394,8 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let from = self.device.upload(Number::wrap(starts))?;
         let to = self.device.allocate(size_of_val(ends))?;
         let map = self.device.allocate(size_of_val(maps))?;
-        let results = self.device.allocate(count * 16)?;
+        let mut results = self.device.allocate(count * 16)?;
+        results.clear(0, count * 16)?;
         let arguments = trajectory
             .arguments(&trajectory.states, Some(settings.tolerance))
             .buffer(&listed)
@@ -405,7 +409,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .word(settings.block as u64)
             .word(kernels.columns as u64)
             .number(settings.factor);
-        let grid = Grid::over(count, THREADS, rows);
+        let grid = (count, rows);
         // SAFETY: the arguments of `linearize`; chunks are within the trajectory, and there is room for
         // each one's end and map.
         unsafe { kernels.launch("linearize", grid, &arguments, problem.params(), None) }?;
@@ -415,7 +419,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         results.read(0, &mut words)?;
         let result = |words: &[u64]| Linearized {
             residual: f64::from_bits(words[0]),
-            converged: words[1] as u32 != 0,
+            converged: words[1] as u32 == 0,
         };
         Ok(words.chunks_exact(2).map(result).collect())
     }
@@ -443,7 +447,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .buffer(&new)
             .word(settings.block as u64)
             .number(settings.factor);
-        let grid = Grid::over(chunks.len(), THREADS, 1);
+        let grid = (chunks.len(), 1);
         // SAFETY: the arguments of `replay`; chunks are within the trajectory.
         unsafe { kernels.launch("replay", grid, &arguments, problem.params(), None) }
     }

@@ -24,6 +24,8 @@ pub mod adjoint;
 mod builder;
 mod derivative;
 mod implicit;
+#[cfg(feature = "cuda")]
+pub(crate) mod parts;
 #[doc(hidden)]
 pub mod program;
 mod schedule;

@@ -7,10 +7,12 @@ mod common;
 mod conformance;
 mod faults;
 mod functions;
+mod generated;
 mod gradients;
 #[path = "../solver/maps.rs"]
 #[allow(dead_code, reason = "the solver's tests read the rest")]
 mod maps;
+mod parts;
 mod scans;
 mod solves;
 

@@ -4,6 +4,7 @@
 //! rounded one by one as the graph says, and fused only where it has a [`Op::MulAdd`].
 
 use super::functions::{call, named};
+use super::groups::{Bases, Groups, Place, Theta};
 use super::{PARAMS, TANGENTS};
 use crate::graph::{Binary, Graph, Id, Op, Unary};
 use std::fmt::Write;
@@ -61,8 +62,8 @@ pub(super) struct Leaves<'t> {
     pub(super) seeds: Seeds<'t>,
     /// A register with the address of the inputs.
     pub(super) inputs: &'t str,
-    /// Whether θ is in constant memory.
-    pub(super) constant: bool,
+    /// Where they are there, and where θ is.
+    pub(super) groups: &'t Groups,
 }
 
 /// Where seeds are.
@@ -90,7 +91,15 @@ pub(super) fn code(
     columns: usize,
     leaves: Leaves<'_>,
 ) -> Code {
-    let mut writer = Writer { precision, body: String::new(), registers: 0, predicates: 0 };
+    let groups = leaves.groups;
+    let mut writer = Writer {
+        precision,
+        theta: groups.theta,
+        bases: Bases::new("%cb"),
+        body: String::new(),
+        registers: 0,
+        predicates: 0,
+    };
     let nodes = graph.nodes();
     let n = graph.leaves().state;
     let seeded = depend_on_seeds(graph);
@@ -112,21 +121,23 @@ pub(super) fn code(
                         if i < n {
                             format!("{state}{i}")
                         } else if i < n + m {
-                            writer.load("global.nc", inputs, (i - n) as u32)
+                            writer.load(inputs, groups.inputs[i - n])
                         } else {
-                            writer.load("global.nc", TANGENTS, (i - n - m) as u32)
+                            writer.load(TANGENTS, groups.thetas[i - n - m])
                         }
                     }
                 },
                 Op::Constant(x) => precision.literal(x),
-                Op::Input(i) => writer.load("global.nc", leaves.inputs, i),
+                Op::Input(i) => writer.load(leaves.inputs, groups.inputs[i as usize]),
+                Op::Param(k) if groups.theta == Theta::Registers => format!("%th{k}"),
                 // Loaded where it is used: of constant memory it is an operand like another.
-                Op::Param(k) => format!("[{PARAMS}+{}]", k as usize * precision.bytes()),
+                Op::Param(k) => {
+                    let at = writer.bases.at(&mut writer.body, PARAMS, groups.thetas[k as usize]);
+                    format!("[{at}]")
+                }
                 _ => {
-                    let operands: Vec<String> = op
-                        .operands()
-                        .map(|id| writer.loaded(operand(id), leaves.constant))
-                        .collect();
+                    let operands: Vec<String> =
+                        op.operands().map(|id| writer.loaded(operand(id))).collect();
                     writer.operation(*op, &operands)
                 }
             }
@@ -137,8 +148,7 @@ pub(super) fn code(
     let mut outputs = Vec::with_capacity(graph.outputs().len());
     for &output in graph.outputs() {
         let operands = &values[output as usize];
-        outputs
-            .push(operands.iter().map(|operand| writer.loaded(operand, leaves.constant)).collect());
+        outputs.push(operands.iter().map(|operand| writer.loaded(operand)).collect());
     }
     Code { text: writer.finish(), outputs }
 }
@@ -156,6 +166,8 @@ fn depend_on_seeds(graph: &Graph) -> Vec<bool> {
 
 struct Writer {
     precision: Precision,
+    theta: Theta,
+    bases: Bases,
     body: String,
     registers: usize,
     predicates: usize,
@@ -188,23 +200,21 @@ impl Writer {
         self.body.push('\n');
     }
 
-    fn load(&mut self, space: &str, address: &str, index: u32) -> String {
+    /// A number that does not change while the kernel runs, from the array at `root`.
+    fn load(&mut self, root: &str, place: Place) -> String {
         let register = self.register();
-        let offset = index as usize * self.precision.bytes();
-        self.line(format!(
-            "ld.{space}.{} {register}, [{address}+{offset}];",
-            self.precision.name()
-        ));
+        let at = self.bases.at(&mut self.body, root, place);
+        self.line(format!("ld.global.nc.{} {register}, [{at}];", self.precision.name()));
         register
     }
 
     /// The operand, or the register that an entry of θ was loaded into.
-    fn loaded(&mut self, operand: &str, constant: bool) -> String {
+    fn loaded(&mut self, operand: &str) -> String {
         if !operand.starts_with('[') {
             return operand.to_owned();
         }
         let register = self.register();
-        let space = if constant { "const" } else { "global.nc" };
+        let space = if self.theta == Theta::Constant { "const" } else { "global.nc" };
         self.line(format!("ld.{space}.{} {register}, {operand};", self.precision.name()));
         register
     }

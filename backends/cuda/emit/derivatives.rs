@@ -3,6 +3,7 @@
 //! A kernel holds in registers `%x0..` the state, and `%v0..` the tangent or cotangent.
 
 use super::code::{Leaves, Precision, Seeds, code};
+use super::groups::Groups;
 use super::template::{Markers, state_marker};
 use super::text::Text;
 use crate::graph::Graph;
@@ -15,6 +16,7 @@ pub(in crate::backends::cuda) struct Push {
     pub(in crate::backends::cuda) graph: Graph,
     /// Whether inputs and θ have tangents too, and not the state alone.
     pub(in crate::backends::cuda) all: bool,
+    pub(in crate::backends::cuda) groups: Groups,
 }
 
 /// A step with the cotangents of what goes into it.
@@ -23,16 +25,17 @@ pub(in crate::backends::cuda) struct Pull {
     pub(in crate::backends::cuda) precision: Precision,
     /// Outputs: the cotangents of the state `[n]` and of the input `[m]`, factors, the step's value `[n]`.
     pub(in crate::backends::cuda) graph: Graph,
+    pub(in crate::backends::cuda) groups: Groups,
 }
 
 /// `%x` and `%v`.
-fn registers(n: usize, precision: Precision) -> String {
+fn registers(n: usize, precision: Precision, groups: &Groups) -> String {
     let kind = precision.name();
-    format!(".reg .{kind} %x<{n}>;\n.reg .{kind} %v<{n}>;\n")
+    format!(".reg .{kind} %x<{n}>;\n.reg .{kind} %v<{n}>;\n") + &groups.registers(precision)
 }
 
 /// The markers that both directions have; false for others.
-fn column_marker(text: &mut Text, n: usize, marker: &str, operands: &[&str]) -> bool {
+fn column_marker(text: &mut Text<'_>, n: usize, marker: &str, operands: &[&str]) -> bool {
     if state_marker(text, n, marker, operands) {
         return true;
     }
@@ -85,8 +88,8 @@ impl Markers for Push {
         self.precision
     }
 
-    fn params(&self) -> usize {
-        self.graph.leaves().params
+    fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     fn with_tangents(&self) -> bool {
@@ -95,12 +98,12 @@ impl Markers for Push {
 
     fn text(&self, _: &str, marker: &str, operands: &[&str]) -> Option<String> {
         let n = self.graph.leaves().state;
-        let mut text = Text::new(self.precision);
+        let mut text = Text::new(self.precision, &self.groups);
         if column_marker(&mut text, n, marker, operands) {
             return Some(text.finish());
         }
         match (marker, operands) {
-            ("registers", []) => return Some(registers(n, self.precision)),
+            ("registers", []) => return Some(registers(n, self.precision, &self.groups)),
             ("push_step", [inputs, tangents]) => {
                 text.address(inputs);
                 text.line(".reg .u64 %du;");
@@ -109,8 +112,7 @@ impl Markers for Push {
                     true => Seeds::All { state: "%v", inputs: "%du" },
                     false => Seeds::Columns("%v"),
                 };
-                let constant = self.constant();
-                let leaves = Leaves { state: "%x", seeds, inputs: "%at", constant };
+                let leaves = Leaves { state: "%x", seeds, inputs: "%at", groups: &self.groups };
                 let made = code(&self.graph, self.precision, 1, leaves);
                 text.raw(&made.text);
                 let sources: Vec<&str> =
@@ -132,23 +134,22 @@ impl Markers for Pull {
         self.precision
     }
 
-    fn params(&self) -> usize {
-        self.graph.leaves().params
+    fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     fn text(&self, _: &str, marker: &str, operands: &[&str]) -> Option<String> {
         let (n, m) = (self.graph.leaves().state, self.graph.leaves().input);
-        let mut text = Text::new(self.precision);
+        let mut text = Text::new(self.precision, &self.groups);
         if column_marker(&mut text, n, marker, operands) {
             return Some(text.finish());
         }
         match (marker, operands) {
-            ("registers", []) => return Some(registers(n, self.precision)),
+            ("registers", []) => return Some(registers(n, self.precision, &self.groups)),
             ("pull_step", [inputs, of_inputs, factors, record]) => {
                 text.address(inputs);
                 let seeds = Seeds::Columns("%v");
-                let constant = self.constant();
-                let leaves = Leaves { state: "%x", seeds, inputs: "%at", constant };
+                let leaves = Leaves { state: "%x", seeds, inputs: "%at", groups: &self.groups };
                 let made = code(&self.graph, self.precision, 1, leaves);
                 text.raw(&made.text);
                 let outputs: Vec<&str> =

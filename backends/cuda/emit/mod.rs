@@ -2,17 +2,19 @@
 //!
 //! The kernels of `ptx/sweeps.cu` and `ptx/derivatives.cu` are templates with markers; [`template`] puts in the place of
 //! each the text that [`sweeps`] or [`derivatives`] makes for one recurrence. [`code`] is the straight-line text of a graph,
-//! [`functions`] the mathematical functions that PTX has no instruction for.
+//! [`groups`] says which thread has which components, [`functions`] are the mathematical functions that PTX has no instruction for.
 
 mod code;
 mod derivatives;
 mod functions;
+mod groups;
 mod sweeps;
 mod template;
 mod text;
 
 pub(super) use code::Precision;
 pub(super) use derivatives::{Pull, Push};
+pub(super) use groups::Groups;
 pub(super) use sweeps::{Columns, Step};
 pub(super) use template::splice;
 

@@ -4,6 +4,7 @@
 //! a derivative, one after the other.
 
 use super::code::{Leaves, Precision, Seeds, code};
+use super::groups::{Bases, Groups};
 use super::template::{Markers, state_marker};
 use super::text::Text;
 use crate::dynamics::Structure;
@@ -31,19 +32,22 @@ pub(in crate::backends::cuda) struct Step {
     /// Columns in one thread of `linearize`.
     together: usize,
     structure: Structure,
+    groups: Groups,
     /// The user's instructions in place of those of `value`.
     text: Option<String>,
 }
 
 impl Step {
+    /// For threads that have the components of `value`, `structure` that of their Jacobian.
     pub(in crate::backends::cuda) fn new(
         precision: Precision,
         value: Graph,
         columns: Columns,
         together: usize,
         structure: Structure,
+        groups: Groups,
     ) -> Self {
-        Self { precision, value, columns, together, structure, text: None }
+        Self { precision, value, columns, together, structure, groups, text: None }
     }
 
     /// With the user's instructions for the step's value, if there are any.
@@ -64,16 +68,11 @@ impl Step {
         }
     }
 
-    /// The row of each component in its block of the Jacobian, and the row of the compact form.
-    fn rows(&self) -> Vec<(usize, usize)> {
+    /// The row of each component in its block of the Jacobian.
+    fn rows(&self) -> Vec<usize> {
         let n = self.n();
         let size = self.structure.block_size(n);
-        let mut rows = vec![(0, 0); n];
-        for compact in 0..n {
-            let (block, row) = (compact / size, compact % size);
-            rows[self.structure.component(n, block, row)] = (row, compact);
-        }
-        rows
+        (0..n).map(|i| self.structure.place(n, i) % size).collect()
     }
 
     fn each(&self, work: impl FnMut(usize)) {
@@ -83,17 +82,18 @@ impl Step {
     fn registers(&self, columns: usize) -> String {
         let (n, kind) = (self.n(), self.precision.name());
         let mut text = format!(".reg .{kind} %x<{n}>;\n.reg .{kind} %size<{n}>;\n");
+        text.push_str(&self.groups.registers(self.precision));
         if columns > 0 {
             let _ = writeln!(text, ".reg .{kind} %v<{}>;", columns * n);
         }
         text
     }
 
-    fn leaves<'t>(&self, inputs: &'t str) -> Leaves<'t> {
-        Leaves { state: "%x", seeds: Seeds::Columns("%v"), inputs, constant: self.constant() }
+    fn leaves<'t>(&'t self, inputs: &'t str) -> Leaves<'t> {
+        Leaves { state: "%x", seeds: Seeds::Columns("%v"), inputs, groups: &self.groups }
     }
 
-    fn step(&self, text: &mut Text, inputs: &str) {
+    fn step(&self, text: &mut Text<'_>, inputs: &str) {
         text.address(inputs);
         if let Some(own) = &self.text {
             text.raw(own);
@@ -106,7 +106,7 @@ impl Step {
         text.assign(&targets, &next);
     }
 
-    fn linear_step(&self, text: &mut Text, inputs: &str, columns: usize) {
+    fn linear_step(&self, text: &mut Text<'_>, inputs: &str, columns: usize) {
         let n = self.n();
         let graph = match &self.columns {
             Columns::Tangents(graph) | Columns::Diagonal(graph) => graph,
@@ -136,7 +136,7 @@ impl Step {
         text.assign(&targets, &sources);
     }
 
-    fn fade_sizes(&self, text: &mut Text) {
+    fn fade_sizes(&self, text: &mut Text<'_>) {
         let forgotten = 1.0 - 1.0 / Tolerance::SIZE_STEPS as f64;
         let (forgotten, largest) = (self.precision.literal(forgotten), self.precision.largest());
         text.numbers(2);
@@ -154,7 +154,7 @@ impl Step {
     /// whatever they are; without, a difference that is not finite makes the largest one NaN.
     fn compare(
         &self,
-        text: &mut Text,
+        text: &mut Text<'_>,
         bits: bool,
         within: &str,
         residual: &str,
@@ -205,7 +205,7 @@ impl Step {
     }
 
     /// Predicates `%q{g}`: whether column `g` of the thread is the offset, which follows the columns of the map.
-    fn find_offset(&self, text: &mut Text, columns: usize, group: &str, count: &str) {
+    fn find_offset(&self, text: &mut Text<'_>, columns: usize, group: &str, count: &str) {
         text.predicates(columns);
         text.line(".reg .u32 %column;");
         for g in 0..columns {
@@ -214,21 +214,28 @@ impl Step {
         }
     }
 
-    fn seed(&self, text: &mut Text, columns: usize, group: &str, count: &str) {
+    fn seed(&self, text: &mut Text<'_>, columns: usize, group: &str, count: &str) {
         let (n, one) = (self.n(), self.precision.literal(1.0));
         text.predicates(2);
         text.line(".reg .u32 %column;");
         for g in 0..columns {
             text.line(format!("mad.lo.u32 %column, {group}, {columns}, {g};"));
             text.line(format!("setp.lt.u32 %q1, %column, {count};"));
-            for (i, (row, _)) in self.rows().into_iter().enumerate() {
+            for (i, row) in self.rows().into_iter().enumerate() {
                 text.line(format!("setp.eq.and.u32 %q0, %column, {row}, %q1;"));
                 text.line(format!("selp.$ %v{}, {one}, 0$0, %q0;", g * n + i));
             }
         }
     }
 
-    fn cross_border(&self, text: &mut Text, columns: usize, at: &str, group: &str, count: &str) {
+    fn cross_border(
+        &self,
+        text: &mut Text<'_>,
+        columns: usize,
+        at: &str,
+        group: &str,
+        count: &str,
+    ) {
         let n = self.n();
         text.address(at);
         text.numbers(2);
@@ -244,26 +251,40 @@ impl Step {
         });
     }
 
-    fn store_columns(&self, text: &mut Text, columns: usize, map: &str, group: &str, count: &str) {
+    fn store_columns(
+        &self,
+        text: &mut Text<'_>,
+        columns: usize,
+        map: &str,
+        group: &str,
+        count: &str,
+    ) {
         let (n, bytes) = (self.n(), self.precision.bytes());
-        let size = self.structure.block_size(n);
         text.address(map);
         text.predicates(1);
         text.line(".reg .u32 %column;");
-        text.line(".reg .u64 %to;");
         for g in 0..columns {
             text.line(format!("mad.lo.u32 %column, {group}, {columns}, {g};"));
             text.line(format!("setp.lt.u32 %q0, %column, {count};"));
+            text.line("{");
+            text.line(".reg .u64 %to;");
             text.line(format!("mad.wide.u32 %to, %column, {bytes}, %at;"));
-            for (i, (_, compact)) in self.rows().into_iter().enumerate() {
-                let offset = compact * size * bytes;
-                text.line(format!("@%q0 st.global.$ [%to+{offset}], %v{};", g * n + i));
+            let mut bases = Bases::new("%rb");
+            for (i, &row) in self.groups.rows.iter().enumerate() {
+                let at = text.operand(&mut bases, "%to", row);
+                text.line(format!("@%q0 st.global.$ [{at}], %v{};", g * n + i));
             }
+            text.line("}");
         }
     }
 
-    fn store_end(&self, text: &mut Text, columns: usize, [at, group, count, factor]: [&str; 4]) {
-        let (n, bytes) = (self.n(), self.precision.bytes());
+    fn store_end(
+        &self,
+        text: &mut Text<'_>,
+        columns: usize,
+        [at, group, count, factor]: [&str; 4],
+    ) {
+        let n = self.n();
         text.address(at);
         text.numbers(2);
         text.line(".reg .pred %finite;");
@@ -272,20 +293,21 @@ impl Step {
         for g in 0..columns {
             self.each(|i| {
                 self.moved(text, i, g * n + i);
-                text.line(format!("@%q{g} st.global.$ [%at+{}], %n1;", i * bytes));
+                let at = text.component(i);
+                text.line(format!("@%q{g} st.global.$ [{at}], %n1;"));
             });
         }
     }
 
     /// `%n1 = x + factor · v` where that is finite, else `x`; the factor is in `%n0`.
-    fn moved(&self, text: &mut Text, i: usize, v: usize) {
+    fn moved(&self, text: &mut Text<'_>, i: usize, v: usize) {
         text.line(format!("mul.rn.$ %n1, %v{v}, %n0;"));
         text.line(format!("add.rn.$ %n1, %x{i}, %n1;"));
         text.line("testp.finite.$ %finite, %n1;");
         text.line(format!("selp.$ %n1, %n1, %x{i}, %finite;"));
     }
 
-    fn move_border(&self, text: &mut Text, at: &str, factor: &str) {
+    fn move_border(&self, text: &mut Text<'_>, at: &str, factor: &str) {
         text.address(at);
         text.numbers(3);
         text.line(".reg .pred %finite;");
@@ -305,13 +327,13 @@ impl Markers for Step {
         self.precision
     }
 
-    fn params(&self) -> usize {
-        self.value.leaves().params
+    fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     fn text(&self, kernel: &str, marker: &str, operands: &[&str]) -> Option<String> {
         let columns = self.columns_in(kernel);
-        let mut text = Text::new(self.precision);
+        let mut text = Text::new(self.precision, &self.groups);
         if state_marker(&mut text, self.n(), marker, operands) {
             return Some(text.finish());
         }

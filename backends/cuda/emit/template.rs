@@ -1,28 +1,21 @@
 //! Putting a recurrence's instructions into the templates.
 
 use super::code::Precision;
+use super::groups::{Groups, Theta};
 use super::text::Text;
 use super::{PARAMS, TANGENTS};
 use crate::backends::cuda::fault::Fault;
 use crate::error::Result;
 
-/// Bytes of constant memory that θ may take.
-const CONSTANT: usize = 60 << 10;
-
 /// What the markers of a template stand for.
 pub(in crate::backends::cuda) trait Markers {
     fn precision(&self) -> Precision;
 
-    /// Entries of θ.
-    fn params(&self) -> usize;
+    /// How the state is shared out.
+    fn groups(&self) -> &Groups;
 
     /// The instructions for a marker of `kernel`; none where it is not known.
     fn text(&self, kernel: &str, marker: &str, operands: &[&str]) -> Option<String>;
-
-    /// Whether θ fits into constant memory.
-    fn constant(&self) -> bool {
-        self.params() * self.precision().bytes() <= CONSTANT
-    }
 
     /// Whether there is a tangent of θ too.
     fn with_tangents(&self) -> bool {
@@ -31,7 +24,7 @@ pub(in crate::backends::cuda) trait Markers {
 }
 
 /// The markers that all templates have, for a state of `n` components; false for others.
-pub(super) fn state_marker(text: &mut Text, n: usize, marker: &str, operands: &[&str]) -> bool {
+pub(super) fn state_marker(text: &mut Text<'_>, n: usize, marker: &str, operands: &[&str]) -> bool {
     let (register, load) = match marker {
         "load_state" => ("%x", true),
         "store_state" => ("%x", false),
@@ -63,14 +56,19 @@ pub(in crate::backends::cuda) fn splice(template: &str, step: &impl Markers) -> 
             text.push_str(line);
             text.push('\n');
             if trimmed.starts_with(".address_size") {
-                text.push_str(&params(step));
+                text.push_str(&variables(step));
             }
             continue;
         };
         let mut words = marker.trim_end_matches(';').split_whitespace();
         let name = words.next().unwrap_or_default();
         let operands: Vec<&str> = words.collect();
-        let made = step.text(kernel, name, &operands).ok_or_else(|| {
+        let made = match (name, &operands[..]) {
+            ("split", [i]) => Some(step.groups().split(step.precision(), i, None)),
+            ("split", [i, slot]) => Some(step.groups().split(step.precision(), i, Some(slot))),
+            _ => step.text(kernel, name, &operands),
+        };
+        let made = made.ok_or_else(|| {
             let log = format!("no instructions for the marker `{trimmed}` of `{kernel}`");
             Fault::Refused { code: 0, log }.during("making PTX")
         })?;
@@ -79,13 +77,14 @@ pub(in crate::backends::cuda) fn splice(template: &str, step: &impl Markers) -> 
     Ok(text)
 }
 
-/// The variables that hold θ and its tangent.
-fn params(step: &impl Markers) -> String {
-    let bytes = (step.params() * step.precision().bytes()).max(8);
-    let space = if step.constant() { "const" } else { "global" };
+/// The variables that hold θ and its tangent, and tables of places.
+fn variables(step: &impl Markers) -> String {
+    let groups = step.groups();
+    let bytes = (groups.params * step.precision().bytes()).max(8);
+    let space = if groups.theta == Theta::Constant { "const" } else { "global" };
     let mut text = format!(".visible .{space} .align 8 .b8 {PARAMS}[{bytes}];\n");
     if step.with_tangents() {
         text.push_str(&format!(".visible .global .align 8 .b8 {TANGENTS}[{bytes}];\n"));
     }
-    text
+    text + &groups.table()
 }

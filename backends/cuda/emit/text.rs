@@ -1,18 +1,22 @@
 //! Writing the instructions of a marker.
 
 use super::code::Precision;
+use super::groups::{Bases, Groups, Place};
 
 /// The text of one marker, in a scope of its own. In a line `$` stands for the type, `#` for the type of its bits, and
 /// `0$0` for zero.
-pub(super) struct Text {
+pub(super) struct Text<'g> {
     precision: Precision,
+    groups: &'g Groups,
     zero: String,
     body: String,
+    bases: Bases,
 }
 
-impl Text {
-    pub(super) fn new(precision: Precision) -> Self {
-        Self { precision, zero: precision.literal(0.0), body: "{\n".to_owned() }
+impl<'g> Text<'g> {
+    pub(super) fn new(precision: Precision, groups: &'g Groups) -> Self {
+        let (zero, body) = (precision.literal(0.0), "{\n".to_owned());
+        Self { precision, groups, zero, body, bases: Bases::new("%sb") }
     }
 
     pub(super) fn finish(self) -> String {
@@ -43,14 +47,24 @@ impl Text {
         self.line(format!(".reg .pred %q<{count}>;"));
     }
 
-    pub(super) fn load(&mut self, register: &str, index: usize) {
-        let offset = index * self.precision.bytes();
-        self.line(format!("ld.global.$ {register}, [%at+{offset}];"));
+    /// The operand for a place after `root`, with bases of its own.
+    pub(super) fn operand(&mut self, bases: &mut Bases, root: &str, place: Place) -> String {
+        bases.at(&mut self.body, root, place)
     }
 
-    pub(super) fn store(&mut self, register: &str, index: usize) {
-        let offset = index * self.precision.bytes();
-        self.line(format!("st.global.$ [%at+{offset}], {register};"));
+    /// The thread's component `i` of the state at `%at`.
+    pub(super) fn component(&mut self, i: usize) -> String {
+        self.bases.at(&mut self.body, "%at", self.groups.states[i])
+    }
+
+    pub(super) fn load(&mut self, register: &str, i: usize) {
+        let at = self.component(i);
+        self.line(format!("ld.global.$ {register}, [{at}];"));
+    }
+
+    pub(super) fn store(&mut self, register: &str, i: usize) {
+        let at = self.component(i);
+        self.line(format!("st.global.$ [{at}], {register};"));
     }
 
     /// A double in the precision at hand.

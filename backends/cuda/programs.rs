@@ -1,0 +1,229 @@
+//! The texts of the kernels that run a recurrence's steps, for whole states or for their parts.
+
+use super::emit::{Columns, Groups, Step, splice};
+use super::kernels::{only, precision};
+use crate::dynamics::{Recurrence, Structure};
+use crate::error::{Error, Result};
+use crate::graph::parts::{Kind, Parts};
+use crate::graph::{Graph, structure_of};
+use crate::problem::Problem;
+use crate::solver::Linearization;
+
+/// `ptx/sweeps.cu`.
+const SWEEPS: &str = include_str!("../../ptx/built/sweeps.ptx");
+
+/// Components of the largest state, or part of a state, that is held in a thread's registers.
+const LARGEST_STATE: usize = 128;
+/// Components of a state that a thread holds whole, also where it falls into parts.
+const SMALL_STATE: usize = 16;
+/// Components of a state whose structure the problem finds by itself.
+pub(super) const LOOKED_AT: usize = 64;
+/// Programs that a step may need because its parts are not alike.
+const MOST_KINDS: usize = 32;
+/// Numbers of a thread that do not crowd its registers.
+const ROOM: usize = 64;
+
+/// The text of some kernels.
+pub(super) struct Made {
+    /// A text for each kind of part, and how many parts run it.
+    pub(super) programs: Vec<(String, usize)>,
+    /// Entries of θ after its own.
+    pub(super) constants: Vec<f64>,
+    /// Columns of a derivative in one thread.
+    pub(super) together: usize,
+    /// Columns of a chunk's map.
+    pub(super) columns: usize,
+}
+
+impl Made {
+    /// One program for whole states, without columns.
+    pub(super) fn of(text: String) -> Self {
+        Self { programs: vec![(text, 1)], constants: Vec::new(), together: 0, columns: 0 }
+    }
+
+    /// The text of all programs, one after the other.
+    pub(super) fn text(self) -> String {
+        self.programs.into_iter().map(|(text, _)| text).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The kernels that roll blocks by a list.
+pub(super) const ROLLING: [&str; 2] = ["roll", "sizes"];
+/// Those of block Jacobi.
+pub(super) const SETTLING: [&str; 4] = ["open_all", "roll_open", "look", "settle"];
+
+/// All kernels that need the steps' values alone.
+pub(super) fn stepping<D: Recurrence>(problem: &Problem<'_, D>) -> Result<Made> {
+    values(problem, structure(problem), None, &[&ROLLING[..], &SETTLING].concat())
+}
+
+/// The structure of the Jacobians of `problem`, whatever its size: their kernels need the graph anyway.
+pub(super) fn structure<D: Recurrence>(problem: &Problem<'_, D>) -> Structure {
+    match (problem.structure(), problem.graph()) {
+        (Structure::Dense, Ok(graph)) if problem.state_dim() > LOOKED_AT => {
+            structure_of(&graph.sparsity())
+        }
+        (known, _) => known,
+    }
+}
+
+/// How the steps of a problem are shared out among threads.
+enum Division<'p> {
+    Whole(&'p Graph),
+    Parts(Parts),
+}
+
+/// Kernels that need the steps' values alone.
+pub(super) fn values<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    structure: Structure,
+    text: Option<&str>,
+    kernels: &[&str],
+) -> Result<Made> {
+    let precision = precision::<D::Real>();
+    let template = only(SWEEPS, kernels);
+    let made = |graph: &Graph, groups| {
+        let columns = Columns::Unchanged;
+        let step = Step::new(precision, graph.clone(), columns, 0, Structure::Dense, groups)
+            .with_text(text);
+        splice(&template, &step)
+    };
+    match divided(problem, structure, text.is_some())? {
+        Division::Whole(graph) => {
+            let groups = Groups::whole(graph.leaves(), precision, Structure::Dense);
+            Ok(Made::of(made(graph, groups)?))
+        }
+        Division::Parts(parts) => {
+            of_parts(problem, parts, false, |kind, groups| made(&kind.graph, groups))
+        }
+    }
+}
+
+/// The kernels that linearise the steps of `problem`, whose Jacobians have that structure.
+pub(super) fn linearizing<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    structure: Structure,
+    linearization: Linearization,
+) -> Result<Made> {
+    let precision = precision::<D::Real>();
+    let template = only(SWEEPS, &["linearize", "replay"]);
+    // Of a graph with that structure: how columns go on, the map's structure, and the number of its columns.
+    let of_graph = |graph: &Graph, structure: Structure| match linearization {
+        Linearization::Zero | Linearization::Identity => {
+            (Columns::Unchanged, Structure::Diagonal, 0)
+        }
+        Linearization::Diagonal if structure != Structure::Diagonal => {
+            (Columns::Diagonal(graph.with_diagonal()), Structure::Diagonal, 1)
+        }
+        Linearization::Diagonal | Linearization::Full => {
+            let columns = structure.block_size(graph.leaves().state);
+            (Columns::Tangents(graph.forward_in_state()), structure, columns)
+        }
+    };
+    // The offset is one more column.
+    let together = |made: &Columns, n: usize, columns: usize| match made {
+        Columns::Diagonal(_) => 2,
+        _ => (ROOM / n.max(1)).saturating_sub(1).clamp(1, 4).min(columns + 1),
+    };
+    match divided(problem, structure, false)? {
+        Division::Whole(graph) => {
+            let (made, structure, columns) = of_graph(graph, structure);
+            let together = together(&made, graph.leaves().state, columns);
+            let groups = Groups::whole(graph.leaves(), precision, structure);
+            let step = Step::new(precision, graph.clone(), made, together, structure, groups);
+            Ok(Made { together, columns, ..Made::of(splice(&template, &step)?) })
+        }
+        Division::Parts(parts) => {
+            let size = structure.block_size(problem.state_dim());
+            let of_part = if size == 1 { Structure::Diagonal } else { Structure::Dense };
+            let (mut width, mut share) = (0, 0);
+            let diagonal = size == 1 || linearization != Linearization::Full;
+            let made = of_parts(problem, parts, diagonal, |kind, groups| {
+                let (made, structure, columns) = of_graph(&kind.graph, of_part);
+                let together = together(&made, size, columns);
+                (width, share) = (columns, together);
+                let graph = kind.graph.clone();
+                let step = Step::new(precision, graph, made, together, structure, groups);
+                splice(&template, &step)
+            })?;
+            Ok(Made { together: share, columns: width, ..made })
+        }
+    }
+}
+
+/// The kernels that linearise the steps of `problem`.
+pub(super) fn linearized<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    linearization: Linearization,
+) -> Result<Made> {
+    linearizing(problem, structure(problem), linearization)
+}
+
+/// A program for each kind of part; rows of a map are those of its `diagonal`, or of a part's block.
+fn of_parts<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    parts: Parts,
+    diagonal: bool,
+    mut text: impl FnMut(&Kind, Groups) -> Result<String>,
+) -> Result<Made> {
+    let (precision, params) = (precision::<D::Real>(), problem.params().len());
+    let mut programs = Vec::with_capacity(parts.kinds.len());
+    let mut first = 0;
+    for kind in &parts.kinds {
+        let groups = Groups::of(&parts, kind, first, params, precision, diagonal);
+        programs.push((text(kind, groups)?, kind.members.len()));
+        first += kind.members.len();
+    }
+    Ok(Made { programs, constants: parts.constants, together: 0, columns: 0 })
+}
+
+/// The parts that a state of `n` components is shared out in, where its Jacobians have that structure.
+pub(super) fn parts_of(n: usize, structure: Structure) -> usize {
+    if n <= SMALL_STATE { 1 } else { n / structure.block_size(n) }
+}
+
+/// The graph of the steps of `problem`, or its parts, if they can run in a thread. What is the user's own is `whole`.
+fn divided<'p, D: Recurrence>(
+    problem: &'p Problem<'_, D>,
+    structure: Structure,
+    whole: bool,
+) -> Result<Division<'p>> {
+    if problem.dynamics().unknown_dim() > 0 {
+        return Err(Error::setting(
+            "backend",
+            "one that runs steps defined by an equation, such as `Cpu`",
+            "`Cuda`, which runs explicit steps",
+        ));
+    }
+    let n = problem.state_dim();
+    let too_large = |expected: String| Err(Error::setting("problem: state_dim", expected, n));
+    if whole && n > LARGEST_STATE {
+        return too_large(format!(
+            "at most {LARGEST_STATE} with a step in PTX, which has the state in registers (leave the step to its graph)"
+        ));
+    }
+    let graph = problem.graph()?;
+    let parts = parts_of(n, structure);
+    if whole || parts == 1 && n <= LARGEST_STATE {
+        return Ok(Division::Whole(graph));
+    }
+    let size = n / parts;
+    if size > LARGEST_STATE {
+        return too_large(format!(
+            "at most {LARGEST_STATE} components that depend on each other on `Cuda`, whose threads hold them in registers \
+             (use `Cpu`)"
+        ));
+    }
+    let blocks: Vec<Vec<usize>> = (0..parts)
+        .map(|block| (0..size).map(|row| structure.component(n, block, row)).collect())
+        .collect();
+    let parts = graph.parts(&blocks).filter(|parts| parts.kinds.len() <= MOST_KINDS);
+    match parts {
+        Some(parts) => Ok(Division::Parts(parts)),
+        None if n <= LARGEST_STATE => Ok(Division::Whole(graph)),
+        None => too_large(format!(
+            "at most {LARGEST_STATE} on `Cuda`, or blocks of components as `structure` declares them that do the same \
+             operations but for at most {MOST_KINDS} kinds of them (use `Cpu`)"
+        )),
+    }
+}
