@@ -6,7 +6,7 @@
 
 #define REGISTERS asm volatile("@registers;")
 // As in sweeps.cu.
-#define BLOCK_OF(i) asm volatile("@split %0;" : "+l"(i)::"memory")
+#define SPLIT(i, part) asm volatile("@split %0 %1;" : "+l"(i), "=r"(part)::"memory")
 #define LOAD_STATE(at) asm volatile("@load_state %0;" ::"l"(at) : "memory")
 #define LOAD_COLUMN(at) asm volatile("@load_column %0;" ::"l"(at) : "memory")
 #define STORE_COLUMN(at) asm volatile("@store_column %0;" ::"l"(at) : "memory")
@@ -38,22 +38,24 @@ struct Swept {
     double difference, magnitude;
 };
 
-// Notes the size of a tile's contribution; whether it is lost in rounding beside what was there.
-static __device__ __forceinline__ bool settle(double size, double *stored, const Arguments &a, bool first) {
-    const double before = *stored;
-    if (!first && (size <= before * a.negligible || size <= a.floor)) return true;
-    *stored = first ? size : size > before ? size : before;
+// Notes the size of a part's contribution to a tile; whether, with as large ones of all `parts`, it is lost in rounding beside what was
+// there `before`.
+static __device__ __forceinline__ bool settle(double size, double before, double *noted, u64 parts, const Arguments &a, bool first) {
+    const double all = size * (double)parts;
+    if (!first && (all <= before * a.negligible || all <= a.floor)) return true;
+    *noted = size;
     return false;
 }
 
 // Runs each block forwards from the tangent in `borders`, which it replaces by that of its last state. `out` has `rows`
-// states, `sizes` `tiles` numbers for each block.
+// states, `sizes` `tiles` numbers for each block; what parts come to is `[blocks, tiles, parts]` and `[blocks, parts]`.
 extern "C" __global__ void __launch_bounds__(128)
 push(Arguments a, const Block *blocks, u64 count, const char *starts, char *borders, const char *given, char *out,
-     u64 rows, double *sizes, u64 tiles, Swept *swept, u64 first, u64 record) {
+     u64 rows, const double *sizes, double *noted, u64 tiles, u64 parts, Swept *swept, u64 first, u64 record) {
     REGISTERS;
     u64 i = thread();
-    BLOCK_OF(i);
+    u32 part;
+    SPLIT(i, part);
     if (i >= count) return;
     const Block block = blocks[i];
     const char *x = a.states + block.state * a.state_bytes;
@@ -72,7 +74,8 @@ push(Arguments a, const Block *blocks, u64 count, const char *starts, char *bord
         if (record) STORE_COLUMN(to);
         MEASURE_COLUMN(size);
         if (t % TILE == 0 || t == block.len) {
-            if (record && settle(size, &sizes[i * tiles + (t - 1) / TILE], a, first)) {
+            const u64 tile = i * tiles + (t - 1) / TILE;
+            if (record && settle(size, sizes[tile], &noted[tile * parts + part], parts, a, first)) {
                 CLEAR_COLUMN;
                 break;
             }
@@ -84,17 +87,19 @@ push(Arguments a, const Block *blocks, u64 count, const char *starts, char *bord
         du += a.input_bytes;
     }
     STORE_COLUMN(borders + i * a.state_bytes);
-    swept[i] = {difference, magnitude};
+    swept[i * parts + part] = {difference, magnitude};
 }
 
 // Runs each block backwards from the cotangent in `borders` that the block after it gives to its last state, which it
-// replaces by what it gives to the one before it. `out` has `rows` inputs, `factors` as many rows of `factor_bytes`.
+// replaces by what it gives to the one before it. `out` has `rows` rows of `out_bytes`, `factors` as many of `factor_bytes`.
 extern "C" __global__ void __launch_bounds__(128)
 pull(Arguments a, const Block *blocks, u64 count, const char *starts, char *borders, const char *given, char *out,
-     u64 rows, double *sizes, u64 tiles, Swept *swept, u64 first, u64 record, char *factors, u64 factor_bytes) {
+     u64 rows, const double *sizes, double *noted, u64 tiles, u64 parts, Swept *swept, u64 first, u64 record, u64 out_bytes,
+     char *factors, u64 factor_bytes) {
     REGISTERS;
     u64 i = thread();
-    BLOCK_OF(i);
+    u32 part;
+    SPLIT(i, part);
     if (i >= count) return;
     const Block block = blocks[i];
     double size = 0.0, difference = 0.0, magnitude = 0.0;
@@ -105,11 +110,12 @@ pull(Arguments a, const Block *blocks, u64 count, const char *starts, char *bord
         if (first) ADD_COLUMN(given + at);
         MEASURE_COLUMN(size);
         LOAD_STATE(t > 0 ? a.states + at - a.state_bytes : starts + i * a.state_bytes);
-        PULL_STEP(a.inputs + (block.input + t) * a.input_bytes, out + row * a.input_bytes, factors + row * factor_bytes,
+        PULL_STEP(a.inputs + (block.input + t) * a.input_bytes, out + row * out_bytes, factors + row * factor_bytes,
                   (u32)record);
         if (first) COMPARE_STATE(difference, magnitude, a.states + at);
         if (t % TILE == 0) {
-            if (record && settle(size, &sizes[i * tiles + t / TILE], a, first)) {
+            const u64 tile = i * tiles + t / TILE;
+            if (record && settle(size, sizes[tile], &noted[tile * parts + part], parts, a, first)) {
                 CLEAR_COLUMN;
                 break;
             }
@@ -117,5 +123,5 @@ pull(Arguments a, const Block *blocks, u64 count, const char *starts, char *bord
         }
     }
     STORE_COLUMN(borders + i * a.state_bytes);
-    swept[i] = {difference, magnitude};
+    swept[i * parts + part] = {difference, magnitude};
 }

@@ -1,4 +1,4 @@
-// Sums over time of products of factors: the cotangents of the parameters.
+// Sums: over time of products of factors, which are the cotangents of the parameters, and over the parts of a state.
 #include "device.cuh"
 
 // A right factor that is 1.
@@ -41,4 +41,40 @@ sum_slices(const double *sums, u64 slices, u64 count, double *totals) {
     double total = 0.0;
     for (u64 slice = 0; slice < slices; ++slice) total += sums[slice * count + k];
     totals[k] = total;
+}
+
+// out[row, j] is the sum of the numbers of a row, of `width`, at the places `places[from[j]..from[j + 1]]`, by a warp for each in a
+// fixed order.
+template <class R>
+INLINE void sum_listed(const R *all, u64 rows, u64 width, const u32 *from, const u32 *places, u64 count, R *out) {
+    const u64 k = thread() / 32;
+    if (k >= rows * count) return;
+    const u32 lane = threadIdx.x % 32, j = (u32)(k % count);
+    const R *row = all + k / count * width;
+    R sum = 0;
+    for (u32 i = from[j] + lane; i < from[j + 1]; i += 32) sum += row[places[i]];
+#pragma unroll
+    for (int lanes = 16; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, lanes);
+    if (lane == 0) out[k] = sum;
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+sum_listed_f32(const float *all, u64 rows, u64 width, const u32 *from, const u32 *places, u64 count, float *out) {
+    sum_listed(all, rows, width, from, places, count, out);
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+sum_listed_f64(const double *all, u64 rows, u64 width, const u32 *from, const u32 *places, u64 count, double *out) {
+    sum_listed(all, rows, width, from, places, count, out);
+}
+
+// Sums over the parts of [count, parts, width], in their order.
+extern "C" __global__ void __launch_bounds__(128)
+sum_parts(const double *all, u64 count, u64 parts, u64 width, double *sums) {
+    const u64 k = thread();
+    if (k >= count * width) return;
+    const double *at = all + k / width * parts * width + k % width;
+    double sum = 0.0;
+    for (u64 part = 0; part < parts; ++part) sum += at[part * width];
+    sums[k] = sum;
 }

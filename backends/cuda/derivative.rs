@@ -4,11 +4,12 @@
 
 use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
-use super::kernels::{Kernels, THREADS};
+use super::gradients::Product;
+use super::kernels::{Kernels, THREADS, suffix};
 use super::sweep::block_words;
 use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, StateCotangents, Swept};
 use crate::error::Result;
-use crate::graph::adjoint::{Adjoint, Right};
+use crate::graph::adjoint::Adjoint;
 use crate::graph::tangent::Tangent;
 use crate::scalar::Real;
 use std::ops::Range;
@@ -66,9 +67,11 @@ struct Batch<'b, R> {
     /// Contributions of each step, `rows` for each block.
     out: Buffer,
     rows: usize,
-    /// Sizes, `tiles` for each block.
+    /// Sizes, `tiles` for each block, before; and of what each part adds.
     sizes: Buffer,
+    noted: Buffer,
     tiles: usize,
+    parts: usize,
     swept: Buffer,
     /// Numbers in a row of `out`.
     width: usize,
@@ -78,7 +81,7 @@ struct Batch<'b, R> {
 }
 
 impl<'b, R: Real> Batch<'b, R> {
-    /// Puts what blocks need on the device; rows of contributions have `width` numbers.
+    /// Puts what blocks of so many `parts` need on the device; rows of contributions have `width` numbers.
     #[allow(clippy::too_many_arguments)]
     fn new(
         cuda: &Cuda,
@@ -86,7 +89,7 @@ impl<'b, R: Real> Batch<'b, R> {
         blocks: &'b [Block],
         borders: &[R],
         sizes: Option<&[R]>,
-        width: usize,
+        (width, parts): (usize, usize),
         first: bool,
     ) -> Result<Self> {
         let device = &cuda.device;
@@ -110,10 +113,13 @@ impl<'b, R: Real> Batch<'b, R> {
         }
         let bytes = if record { blocks.len() * rows * width * size_of::<R>() } else { 0 };
         let mut out = device.allocate(bytes)?;
-        if !first {
-            // A block may stop early.
+        if !first || parts > 1 {
+            // A block may stop early, or be shorter than others.
             out.clear(0, bytes)?;
         }
+        let bytes = known.len() * parts * 8;
+        let mut noted = device.allocate(bytes)?;
+        noted.clear(0, bytes)?;
         Ok(Self {
             blocks,
             listed: device.upload(&words)?,
@@ -122,8 +128,10 @@ impl<'b, R: Real> Batch<'b, R> {
             out,
             rows,
             sizes: device.upload(&known)?,
+            noted,
             tiles,
-            swept: device.allocate(blocks.len() * 16)?,
+            parts,
+            swept: device.allocate(blocks.len() * parts * 16)?,
             width,
             first,
             record,
@@ -142,7 +150,9 @@ impl<'b, R: Real> Batch<'b, R> {
             .buffer(&self.out)
             .word(self.rows as u64)
             .buffer(&self.sizes)
+            .buffer(&self.noted)
             .word(self.tiles as u64)
+            .word(self.parts as u64)
             .buffer(&self.swept)
             .word(u64::from(self.first))
             .word(u64::from(self.record))
@@ -155,17 +165,21 @@ impl<'b, R: Real> Batch<'b, R> {
     /// Reads what the blocks handed over and came to, and adds their contributions to `all` `[B, T, width]`.
     fn read(
         &self,
+        cuda: &Cuda,
         track: &CudaTrack<'_, R>,
         borders: &mut [R],
         sums: Option<(&mut [R], &mut [R])>,
     ) -> Result<Vec<Swept>> {
         self.borders.read(0, Number::wrap_mut(borders))?;
         if let Some((all, sizes)) = sums {
-            let mut known = vec![0.0f64; self.blocks.len() * self.tiles];
-            self.sizes.read(0, &mut known)?;
-            for (known, block) in known.chunks(self.tiles.max(1)).zip(self.blocks) {
-                for (stored, &known) in sizes[track.tiles(block)].iter_mut().zip(known) {
-                    *stored = R::from_f64(known);
+            let tiles = self.blocks.len() * self.tiles;
+            let added = cuda.sum_parts(&self.noted, tiles, self.parts, 1)?;
+            for (added, block) in added.chunks(self.tiles.max(1)).zip(self.blocks) {
+                for (stored, &added) in sizes[track.tiles(block)].iter_mut().zip(added) {
+                    let added = R::from_f64(added);
+                    if self.first || added > *stored {
+                        *stored = added;
+                    }
                 }
             }
             let row = self.rows * self.width;
@@ -181,33 +195,10 @@ impl<'b, R: Real> Batch<'b, R> {
                 }
             }
         }
-        let mut words = vec![0u64; 2 * self.blocks.len()];
-        self.swept.read(0, &mut words)?;
-        let result = |words: &[u64]| Swept {
-            difference: f64::from_bits(words[0]),
-            magnitude: f64::from_bits(words[1]),
-        };
-        Ok(words.chunks_exact(2).map(result).collect())
+        let sums = cuda.sum_parts(&self.swept, self.blocks.len(), self.parts, 2)?;
+        let result = |sums: &[f64]| Swept { difference: sums[0], magnitude: sums[1] };
+        Ok(sums.chunks_exact(2).map(result).collect())
     }
-}
-
-/// The products of factors that are contributions to the cotangents of θ: left, right, entry.
-fn products(adjoint: &Adjoint) -> Vec<(u32, u32, usize)> {
-    let right = |right: Right| match right {
-        Right::Computed(k) => (adjoint.lefts + k) as u32,
-        // All but 1 are computed.
-        Right::One | Right::State(_) | Right::Input(_) => u32::MAX,
-    };
-    let of_tile = |tile: &crate::graph::adjoint::Tile| {
-        let mut found = Vec::with_capacity(tile.params.len());
-        for (r, params) in tile.params.chunks(tile.lefts.len()).enumerate() {
-            for (l, &param) in params.iter().enumerate() {
-                found.push((tile.lefts[l] as u32, right(tile.rights[r]), param));
-            }
-        }
-        found
-    };
-    adjoint.tiles.iter().flat_map(of_tile).collect()
 }
 
 impl Cuda {
@@ -217,11 +208,12 @@ impl Cuda {
         factors: &Buffer,
         rows: usize,
         width: usize,
-        products: &[(u32, u32, usize)],
+        products: &[Product],
     ) -> Result<Vec<f64>> {
         /// Rows that a thread sums.
         const SLICE: usize = 512;
-        let pairs: Vec<u32> = products.iter().flat_map(|&(left, right, _)| [left, right]).collect();
+        let pairs: Vec<u32> =
+            products.iter().flat_map(|product| [product.left, product.right]).collect();
         let listed = self.device.upload(&pairs)?;
         let count = products.len();
         let slices = rows.div_ceil(SLICE).min(1 << 15);
@@ -252,14 +244,74 @@ impl Cuda {
         Ok(found)
     }
 
+    /// The sums over the parts of `[count, parts, width]`.
+    fn sum_parts(
+        &self,
+        all: &Buffer,
+        count: usize,
+        parts: usize,
+        width: usize,
+    ) -> Result<Vec<f64>> {
+        let mut sums = vec![0.0f64; count * width];
+        if parts == 1 {
+            all.read(0, &mut sums)?;
+            return Ok(sums);
+        }
+        let out = self.device.allocate(count * width * 8)?;
+        let arguments = Arguments::default()
+            .buffer(all)
+            .word(count as u64)
+            .word(parts as u64)
+            .word(width as u64)
+            .buffer(&out);
+        let module = self.modules.products()?;
+        let grid = Grid::over(count * width, THREADS, 1);
+        // SAFETY: the arguments of the kernel.
+        unsafe { module.launch("sum_parts", grid, &arguments) }?;
+        out.read(0, &mut sums)?;
+        Ok(sums)
+    }
+
+    /// The sums of those numbers of each of `rows` rows of `width` that `summands` lists.
+    fn sum_listed<R: Real>(
+        &self,
+        all: &Buffer,
+        rows: usize,
+        width: usize,
+        summands: &[Vec<u32>],
+    ) -> Result<Buffer> {
+        const WARP: usize = 32;
+        let count = summands.len();
+        let mut from = vec![0u32];
+        let mut places = Vec::new();
+        for own in summands {
+            places.extend_from_slice(own);
+            from.push(places.len() as u32);
+        }
+        let (from, places) = (self.device.upload(&from)?, self.device.upload(&places)?);
+        let out = self.device.allocate(rows * count * size_of::<R>())?;
+        let arguments = Arguments::default()
+            .buffer(all)
+            .word(rows as u64)
+            .word(width as u64)
+            .buffer(&from)
+            .buffer(&places)
+            .word(count as u64)
+            .buffer(&out);
+        let name = format!("sum_listed_{}", suffix::<R>());
+        let module = self.modules.products()?;
+        let grid = Grid::over(rows * count * WARP, THREADS, 1);
+        // SAFETY: the arguments of the kernel; all places are within a row.
+        unsafe { module.launch(&name, grid, &arguments) }?;
+        Ok(out)
+    }
+
     /// Runs a batch of blocks backwards.
     #[allow(clippy::too_many_arguments)]
     fn pull_batch<R: Real>(
         &self,
         track: &CudaTrack<'_, R>,
         kernels: &Kernels,
-        adjoint: &Adjoint,
-        products: &[(u32, u32, usize)],
         given: Option<&Buffer>,
         blocks: &[Block],
         borders: &mut [R],
@@ -270,8 +322,10 @@ impl Cuda {
             Some(pulled) => (pulled.floor, Some(&pulled.sizes[..])),
             None => (R::default(), None),
         };
-        let batch = Batch::new(self, track, blocks, borders, sizes, track.path.m, first)?;
-        let width = adjoint.lefts + adjoint.computed;
+        let layout = &kernels.layout;
+        let wide = (layout.inputs, kernels.parts());
+        let mut batch = Batch::new(self, track, blocks, borders, sizes, wide, first)?;
+        let width = layout.factors;
         let rows = blocks.len() * batch.rows;
         let bytes = if batch.record { rows * width * size_of::<R>() } else { 0 };
         let mut factors = self.device.allocate(bytes)?;
@@ -279,18 +333,24 @@ impl Cuda {
         factors.clear(0, bytes)?;
         let arguments = batch
             .arguments(track.arguments(floor), given)
+            .word((layout.inputs * size_of::<R>()) as u64)
             .buffer(&factors)
             .word((width * size_of::<R>()) as u64);
         // SAFETY: the arguments of `pull`; blocks are within the trajectory, and there is room for each one's rows.
         unsafe { kernels.launch("pull", batch.grid(), &arguments, track.path.params, None) }?;
         let Some(pulled) = pulled else {
-            return batch.read(track, borders, None);
+            return batch.read(self, track, borders, None);
         };
-        let swept = batch.read(track, borders, Some((&mut pulled.inputs, &mut pulled.sizes)))?;
-        if !products.is_empty() {
-            let sums = self.sum_products::<R>(&factors, rows, width, products)?;
-            for (&(_, _, param), sum) in products.iter().zip(sums) {
-                pulled.params[param] += sum;
+        if let Some(summands) = &layout.summands {
+            batch.out = self.sum_listed::<R>(&batch.out, rows, layout.inputs, summands)?;
+            batch.width = summands.len();
+        }
+        let sums = Some((&mut pulled.inputs[..], &mut pulled.sizes[..]));
+        let swept = batch.read(self, track, borders, sums)?;
+        if !layout.products.is_empty() {
+            let sums = self.sum_products::<R>(&factors, rows, width, &layout.products)?;
+            for (product, sum) in layout.products.iter().zip(sums) {
+                pulled.params[product.param] += sum;
             }
         }
         Ok(swept)
@@ -327,10 +387,9 @@ impl<R: Real> Differentiate<R> for Cuda {
         let given = cotangents
             .map(|all| self.device.upload(Number::wrap(&all.each_step(&track.path))))
             .transpose()?;
-        let products = products(adjoint);
         let n = track.path.n;
         let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
-        let row = (adjoint.lefts + adjoint.computed) * size_of::<R>();
+        let row = (kernels.layout.factors + kernels.layout.inputs) * size_of::<R>();
         // As many blocks at a time as the factors leave room for.
         let together = (FACTORS / (longest * row).max(1)).max(1);
         let mut swept = Vec::with_capacity(blocks.len());
@@ -338,8 +397,6 @@ impl<R: Real> Differentiate<R> for Cuda {
             swept.extend(self.pull_batch(
                 track,
                 &kernels,
-                adjoint,
-                &products,
                 given.as_ref(),
                 blocks,
                 borders,
@@ -373,11 +430,12 @@ impl<R: Real> Differentiate<R> for Cuda {
             Some(pushed) => (pushed.floor, Some(&pushed.sizes[..])),
             None => (R::default(), None),
         };
-        let batch = Batch::new(self, track, blocks, borders, sizes, track.path.n, first)?;
+        let wide = (track.path.n, kernels.parts());
+        let batch = Batch::new(self, track, blocks, borders, sizes, wide, first)?;
         let arguments = batch.arguments(track.arguments(floor), given.as_ref());
         let of_params = tangents.map(|(of_params, _)| of_params);
         // SAFETY: the arguments of `push`; blocks are within the trajectory, and there is room for each one's rows.
         unsafe { kernels.launch("push", batch.grid(), &arguments, track.path.params, of_params) }?;
-        batch.read(track, borders, pushed.map(|p| (&mut p.states[..], &mut p.sizes[..])))
+        batch.read(self, track, borders, pushed.map(|p| (&mut p.states[..], &mut p.sizes[..])))
     }
 }

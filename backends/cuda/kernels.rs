@@ -1,10 +1,11 @@
 //! The modules that a device has compiled.
 
 use super::driver::{Arguments, Device, Grid, Number, Program};
-use super::emit::{Groups, PARAMS, Precision, Pull, Push, TANGENTS, splice};
+use super::emit::{PARAMS, Precision, TANGENTS};
+use super::gradients::{self, Layout};
 use super::programs::{self, Made, ROLLING, SETTLING, linearizing, values};
 use crate::dynamics::{Recurrence, Structure};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::adjoint::Adjoint;
 use crate::graph::tangent::Tangent;
 use crate::problem::Problem;
@@ -74,6 +75,8 @@ pub(super) struct Kernels {
     pub(super) together: usize,
     /// Columns of a chunk's map.
     pub(super) columns: usize,
+    /// What a backward sweep leaves where.
+    pub(super) layout: Arc<Layout>,
 }
 
 /// A program for those parts of a state that are alike.
@@ -146,7 +149,7 @@ impl Modules {
         self.module(BORDERS.to_owned())
     }
 
-    /// What sums products of factors.
+    /// What sums products of factors, and parts.
     pub(super) fn products(&self) -> Result<Arc<Module>> {
         self.module(PRODUCTS.to_owned())
     }
@@ -187,34 +190,26 @@ impl Modules {
     }
 
     fn compiled(&self, made: Made) -> Result<Kernels> {
-        let Made { programs, constants, together, columns } = made;
+        let Made { programs, constants, together, columns, layout } = made;
         let compiled = |(text, parts)| Ok(Compiled { module: self.module(text)?, parts });
         let programs = programs.into_iter().map(compiled).collect::<Result<_>>()?;
-        Ok(Kernels { programs, constants: constants.into(), together, columns })
+        Ok(Kernels {
+            programs,
+            constants: constants.into(),
+            together,
+            columns,
+            layout: layout.into(),
+        })
     }
 
     /// The kernel that runs backwards.
     pub(super) fn pulling<R: Real>(&self, adjoint: &Adjoint) -> Result<Kernels> {
-        self.kernels(adjoint.identity, Kind::Pulling, || {
-            let graph = adjoint.graph().cloned().ok_or_else(|| {
-                Error::setting("adjoint", "one made from a graph", "one written by hand")
-            })?;
-            let precision = precision::<R>();
-            let groups = Groups::whole(graph.leaves(), precision, Structure::Dense);
-            let step = Pull { precision, graph, groups };
-            Ok(Made::of(splice(&only(DERIVATIVES, &["pull"]), &step)?))
-        })
+        self.kernels(adjoint.identity, Kind::Pulling, || gradients::pulling::<R>(adjoint))
     }
 
     /// The kernel that runs forwards: with tangents of `all`, or of the state alone.
     pub(super) fn pushing<R: Real>(&self, tangent: &Tangent, all: bool) -> Result<Kernels> {
-        self.kernels(tangent.identity, Kind::Pushing(all), || {
-            let graph = if all { &tangent.graph } else { &tangent.graph_in_state };
-            let precision = precision::<R>();
-            let groups = Groups::whole(graph.leaves(), precision, Structure::Dense);
-            let step = Push { precision, graph: graph.clone(), all, groups };
-            Ok(Made::of(splice(&only(DERIVATIVES, &["push"]), &step)?))
-        })
+        self.kernels(tangent.identity, Kind::Pushing(all), || gradients::pushing::<R>(tangent, all))
     }
 
     /// The kernels that roll the steps of `problem`, or those that the user's `text` makes.
@@ -261,6 +256,11 @@ impl Modules {
             linearizing(problem, structure, linearization)
         })
     }
+}
+
+/// A template of `ptx/derivatives.cu`.
+pub(super) fn derivatives(kernel: &str) -> String {
+    only(DERIVATIVES, &[kernel])
 }
 
 /// Those kernels of a module that are named, and what comes before the first kernel.

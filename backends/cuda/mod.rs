@@ -10,6 +10,7 @@ mod driver;
 mod elements;
 mod emit;
 mod fault;
+mod gradients;
 mod kernels;
 mod maps;
 mod programs;

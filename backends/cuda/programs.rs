@@ -1,6 +1,7 @@
 //! The texts of the kernels that run a recurrence's steps, for whole states or for their parts.
 
-use super::emit::{Columns, Groups, Step, splice};
+use super::emit::{Columns, Groups, Precision, Step, splice};
+use super::gradients::Layout;
 use super::kernels::{only, precision};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
@@ -24,6 +25,7 @@ const MOST_KINDS: usize = 32;
 const ROOM: usize = 64;
 
 /// The text of some kernels.
+#[derive(Debug, Default)]
 pub(super) struct Made {
     /// A text for each kind of part, and how many parts run it.
     pub(super) programs: Vec<(String, usize)>,
@@ -33,12 +35,14 @@ pub(super) struct Made {
     pub(super) together: usize,
     /// Columns of a chunk's map.
     pub(super) columns: usize,
+    /// What a backward sweep leaves where.
+    pub(super) layout: Layout,
 }
 
 impl Made {
     /// One program for whole states, without columns.
     pub(super) fn of(text: String) -> Self {
-        Self { programs: vec![(text, 1)], constants: Vec::new(), together: 0, columns: 0 }
+        Self { programs: vec![(text, 1)], ..Self::default() }
     }
 
     /// The text of all programs, one after the other.
@@ -94,7 +98,9 @@ pub(super) fn values<D: Recurrence>(
             Ok(Made::of(made(graph, groups)?))
         }
         Division::Parts(parts) => {
-            of_parts(problem, parts, false, |kind, groups| made(&kind.graph, groups))
+            of_parts((problem.params().len(), precision), parts, false, |kind, groups| {
+                made(&kind.graph, groups)
+            })
         }
     }
 }
@@ -138,14 +144,15 @@ pub(super) fn linearizing<D: Recurrence>(
             let of_part = if size == 1 { Structure::Diagonal } else { Structure::Dense };
             let (mut width, mut share) = (0, 0);
             let diagonal = size == 1 || linearization != Linearization::Full;
-            let made = of_parts(problem, parts, diagonal, |kind, groups| {
-                let (made, structure, columns) = of_graph(&kind.graph, of_part);
-                let together = together(&made, size, columns);
-                (width, share) = (columns, together);
-                let graph = kind.graph.clone();
-                let step = Step::new(precision, graph, made, together, structure, groups);
-                splice(&template, &step)
-            })?;
+            let made =
+                of_parts((problem.params().len(), precision), parts, diagonal, |kind, groups| {
+                    let (made, structure, columns) = of_graph(&kind.graph, of_part);
+                    let together = together(&made, size, columns);
+                    (width, share) = (columns, together);
+                    let graph = kind.graph.clone();
+                    let step = Step::new(precision, graph, made, together, structure, groups);
+                    splice(&template, &step)
+                })?;
             Ok(Made { together: share, columns: width, ..made })
         }
     }
@@ -160,13 +167,12 @@ pub(super) fn linearized<D: Recurrence>(
 }
 
 /// A program for each kind of part; rows of a map are those of its `diagonal`, or of a part's block.
-fn of_parts<D: Recurrence>(
-    problem: &Problem<'_, D>,
+pub(super) fn of_parts(
+    (params, precision): (usize, Precision),
     parts: Parts,
     diagonal: bool,
     mut text: impl FnMut(&Kind, Groups) -> Result<String>,
 ) -> Result<Made> {
-    let (precision, params) = (precision::<D::Real>(), problem.params().len());
     let mut programs = Vec::with_capacity(parts.kinds.len());
     let mut first = 0;
     for kind in &parts.kinds {
@@ -174,12 +180,22 @@ fn of_parts<D: Recurrence>(
         programs.push((text(kind, groups)?, kind.members.len()));
         first += kind.members.len();
     }
-    Ok(Made { programs, constants: parts.constants, together: 0, columns: 0 })
+    Ok(Made { programs, constants: parts.constants, ..Made::default() })
 }
 
 /// The parts that a state of `n` components is shared out in, where its Jacobians have that structure.
 pub(super) fn parts_of(n: usize, structure: Structure) -> usize {
     if n <= SMALL_STATE { 1 } else { n / structure.block_size(n) }
+}
+
+/// The parts of a step whose Jacobians have that structure, if there are not too many kinds of them.
+pub(super) fn parts_in(graph: &Graph, structure: Structure) -> Option<Parts> {
+    let n = graph.leaves().state;
+    let size = structure.block_size(n);
+    let blocks: Vec<Vec<usize>> = (0..parts_of(n, structure))
+        .map(|block| (0..size).map(|row| structure.component(n, block, row)).collect())
+        .collect();
+    graph.parts(&blocks).filter(|parts| parts.kinds.len() <= MOST_KINDS)
 }
 
 /// The graph of the steps of `problem`, or its parts, if they can run in a thread. What is the user's own is `whole`.
@@ -214,11 +230,7 @@ fn divided<'p, D: Recurrence>(
              (use `Cpu`)"
         ));
     }
-    let blocks: Vec<Vec<usize>> = (0..parts)
-        .map(|block| (0..size).map(|row| structure.component(n, block, row)).collect())
-        .collect();
-    let parts = graph.parts(&blocks).filter(|parts| parts.kinds.len() <= MOST_KINDS);
-    match parts {
+    match parts_in(graph, structure) {
         Some(parts) => Ok(Division::Parts(parts)),
         None if n <= LARGEST_STATE => Ok(Division::Whole(graph)),
         None => too_large(format!(

@@ -6,6 +6,7 @@
 use super::{Binary, Graph, Id, Leaves, Op};
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
 /// The parts of a step.
 #[derive(Clone, Debug)]
@@ -35,6 +36,11 @@ pub(crate) struct Member {
 }
 
 impl Graph {
+    /// With some of its outputs alone.
+    pub(crate) fn of_outputs(&self, outputs: Range<usize>) -> Self {
+        Self { outputs: self.outputs[outputs].to_vec(), ..self.clone() }.pruned()
+    }
+
     /// The parts that have the components `blocks`, each as output and as state. None where one reads another's state.
     pub(crate) fn parts(&self, blocks: &[Vec<usize>]) -> Option<Parts> {
         let mut kinds: Vec<Alike> = Vec::new();

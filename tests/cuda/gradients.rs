@@ -2,6 +2,7 @@
 
 use crate::cuda;
 use crate::maps::{Map, Noise};
+use crate::parts::{Assorted, Rotations};
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
 use deer_solver::{Cpu, Dynamics, Problem, Real, Solver, Tangents};
 use ndarray::{Array, Array1, Array2, Array3, Dimension, ShapeBuilder};
@@ -73,6 +74,17 @@ fn derivatives_are_the_cpus() {
     same_derivatives("tanh", &Map::<f64>::tanh(4, 0.8, 8), &[127, 1]);
     // Differences last: the maps of blocks are composed.
     same_derivatives("linear, lasting", &Map::<f64>::tanh(2, 1.05, 9), &[1500]);
+}
+
+/// States that fall into parts, of which each thread has one.
+#[test]
+fn derivatives_of_many_components_are_the_cpus() {
+    same_derivatives("diagonal gru, f32", &DiagonalGru::<f32>::random(2, 256, 1), &[70, 33]);
+    same_derivatives("diagonal lstm", &DiagonalLstm::<f64>::random(1, 256, 2), &[50]);
+    same_derivatives("diagonal gru, many blocks", &DiagonalGru::<f64>::random(2, 20, 3), &[900, 1]);
+    same_derivatives("three kinds", &Assorted::new(), &[41, 64]);
+    same_derivatives("interleaved", &Rotations::new(true), &[40]);
+    same_derivatives("side by side", &Rotations::new(false), &[20, 0, 30]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A kernel holds in registers `%x0..` the state, and `%v0..` the tangent or cotangent.
 
 use super::code::{Leaves, Precision, Seeds, code};
-use super::groups::Groups;
+use super::groups::{Bases, Groups, Place};
 use super::template::{Markers, state_marker};
 use super::text::Text;
 use crate::graph::Graph;
@@ -26,6 +26,9 @@ pub(in crate::backends::cuda) struct Pull {
     /// Outputs: the cotangents of the state `[n]` and of the input `[m]`, factors, the step's value `[n]`.
     pub(in crate::backends::cuda) graph: Graph,
     pub(in crate::backends::cuda) groups: Groups,
+    /// Where in a row the cotangents of the input go, and the factors.
+    pub(in crate::backends::cuda) inputs: Vec<Place>,
+    pub(in crate::backends::cuda) factors: Vec<Place>,
 }
 
 /// `%x` and `%v`.
@@ -158,16 +161,21 @@ impl Markers for Pull {
                 let (of_input, rest) = rest.split_at(m);
                 let (kept, values) = rest.split_at(rest.len() - n);
                 text.line(".reg .pred %record;");
-                text.line(".reg .u64 %to;");
+                text.line(".reg .u64 %to<2>;");
                 text.numbers(1);
                 text.line(format!("setp.ne.u32 %record, {record}, 0;"));
-                for (to, values) in [(of_inputs, of_input), (factors, kept)] {
-                    text.line(format!("cvta.to.global.u64 %to, {to};"));
-                    for (k, value) in values.iter().enumerate() {
-                        let offset = k * self.precision.bytes();
+                let mut bases = Bases::new("%rb");
+                let rows = [
+                    ("%to0", of_inputs, of_input, &self.inputs),
+                    ("%to1", factors, kept, &self.factors),
+                ];
+                for (row, to, values, places) in rows {
+                    text.line(format!("cvta.to.global.u64 {row}, {to};"));
+                    for (value, &place) in values.iter().zip(places) {
+                        let at = text.operand(&mut bases, row, place);
                         // A constant must be in a register to be stored.
                         text.line(format!("mov.$ %n0, {value};"));
-                        text.line(format!("@%record st.global.$ [%to+{offset}], %n0;"));
+                        text.line(format!("@%record st.global.$ [{at}], %n0;"));
                     }
                 }
                 let sources = [values, of_state].concat();

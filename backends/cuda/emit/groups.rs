@@ -16,7 +16,7 @@ const KEPT: usize = 40;
 
 /// Where a number is: `offset` bytes after an array's beginning, and after what is in the register of `base`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(in crate::backends::cuda) struct Place {
     pub(super) base: Option<usize>,
     pub(super) offset: usize,
 }
@@ -125,6 +125,21 @@ impl Groups {
             false => (member.block * size + i) * size,
         });
         Self { states, inputs, thetas, rows, ..groups }
+    }
+
+    /// Places for `count` numbers of each part in a row, those of a part's first number from `first` on.
+    pub(in crate::backends::cuda) fn columns(
+        &mut self,
+        first: usize,
+        count: usize,
+        precision: Precision,
+    ) -> Vec<Place> {
+        let column = |k: usize| {
+            let offset = |part: usize| (first + k * self.count + part) * precision.bytes();
+            let offsets: Vec<usize> = (0..self.count).map(offset).collect();
+            self.place(&offsets)
+        };
+        (0..count).map(column).collect()
     }
 
     /// The place that is `offsets[g]` bytes after an array's beginning for part `g`.
