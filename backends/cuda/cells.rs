@@ -1,7 +1,7 @@
-//! The built-in cells in order, a warp for each sequence.
+//! The built-in cells in order: a warp for each sequence, or, of more than 32 units, a block of threads.
 
 use super::Cuda;
-use super::driver::{Grid, Number};
+use super::driver::{Arguments, Grid, Number};
 use super::kernels::suffix;
 use super::sweep::CudaTrajectory;
 use crate::backend::Block;
@@ -9,20 +9,40 @@ use crate::cells::{BuiltIn, Kind};
 use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
+use crate::scalar::Real;
 
 /// Units of the smallest cell that a warp runs faster than a thread.
 const SMALLEST: usize = 5;
-/// Units of the largest cell, one in each lane.
-const LARGEST: usize = 32;
+/// Units of the largest cell that a warp runs, one in each lane.
+const NARROW: usize = 32;
 /// As in `ptx/cells.cu`.
 const THREADS: usize = 128;
 const WARP: usize = 32;
+
+/// Units of the largest cell whose weights are held in the registers of a multiprocessor, or that a warp runs.
+fn largest<R: Real>(kind: Kind) -> usize {
+    match kind {
+        Kind::Lem => NARROW,
+        Kind::Elman | Kind::Gru if R::SINGLE => 128,
+        Kind::Elman | Kind::Gru | Kind::Lstm => 64,
+    }
+}
+
+/// Rows of weights of a unit.
+fn rows(kind: Kind) -> usize {
+    match kind {
+        Kind::Elman => 1,
+        Kind::Gru => 3,
+        Kind::Lem | Kind::Lstm => 4,
+    }
+}
 
 impl Cuda {
     /// The cell whose kernel runs the steps of `problem` in order.
     pub(super) fn cell<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Option<BuiltIn> {
         let cell = problem.dynamics().built_in()?;
-        (self.step.is_none() && (SMALLEST..=LARGEST).contains(&cell.hidden)).then_some(cell)
+        let units = SMALLEST..=largest::<D::Real>(cell.kind);
+        (self.step.is_none() && units.contains(&cell.hidden)).then_some(cell)
     }
 
     /// Runs blocks from `starts` `[blocks, n]` in order with the kernel of a built-in cell; false where there is none for the steps of
@@ -41,22 +61,32 @@ impl Cuda {
             Kind::Lem => "lem",
             Kind::Lstm => "lstm",
         };
-        let units = if cell.hidden <= 16 { 16 } else { 32 };
-        let kernel = format!("run_{name}_{units}_{}", suffix::<D::Real>());
-
         let listed = self.upload_blocks(problem, trajectory, blocks)?;
         let starts = self.device.upload(Number::wrap(starts))?;
         let params = self.device.upload(Number::wrap(problem.params()))?;
-        let arguments = trajectory
-            .arguments(trajectory.states(), None)
-            .buffer(&listed)
-            .word(blocks.len() as u64)
-            .buffer(&starts)
-            .buffer(&params)
-            .word(problem.input_dim() as u64)
-            .word(cell.hidden as u64)
-            .number(cell.dt);
-        let grid = Grid::over(blocks.len() * WARP, THREADS, 1);
+        let (inputs, units) = (problem.input_dim() as u64, cell.hidden as u64);
+        let precision = suffix::<D::Real>();
+        let of_trajectory =
+            || -> Arguments { trajectory.arguments(trajectory.states(), None).buffer(&listed) };
+        let (kernel, grid, arguments);
+        if cell.hidden <= NARROW {
+            let held = if cell.hidden <= 16 { 16 } else { 32 };
+            kernel = format!("run_{name}_{held}_{precision}");
+            grid = Grid::over(blocks.len() * WARP, THREADS, 1);
+            arguments = of_trajectory()
+                .word(blocks.len() as u64)
+                .buffer(&starts)
+                .buffer(&params)
+                .word(inputs)
+                .word(units)
+                .number(cell.dt);
+        } else {
+            let held = if cell.hidden <= 64 { 64 } else { 128 };
+            kernel = format!("run_wide_{name}_{held}_{precision}");
+            let threads = (rows(cell.kind) * cell.hidden).next_multiple_of(WARP);
+            grid = Grid { blocks: [blocks.len(), 1], threads };
+            arguments = of_trajectory().buffer(&starts).buffer(&params).word(inputs).word(units);
+        }
         let module = self.modules.cell(&kernel)?;
         // SAFETY: the arguments of the kernel; the blocks are within the inputs and the states, and the parameters are the cell's.
         unsafe { module.launch(&kernel, grid, &arguments) }?;

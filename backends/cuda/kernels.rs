@@ -25,6 +25,8 @@ const STATES: &str = include_str!("../../ptx/built/states.ptx");
 
 /// `ptx/cells.cu`.
 const CELLS: &str = include_str!("../../ptx/built/cells.ptx");
+/// `ptx/wide_cells.cu`.
+const WIDE_CELLS: &str = include_str!("../../ptx/built/wide_cells.ptx");
 /// `ptx/scan_components.cu`.
 const SCAN_COMPONENTS: &str = include_str!("../../ptx/built/scan_components.ptx");
 /// `ptx/scan_blocks.cu`.
@@ -156,7 +158,8 @@ impl Modules {
 
     /// A cell in order.
     pub(super) fn cell(&self, kernel: &str) -> Result<Arc<Module>> {
-        self.module(only(CELLS, &[kernel]))
+        let text = if kernel.starts_with("run_wide_") { WIDE_CELLS } else { CELLS };
+        self.module(only(text, &[kernel]))
     }
 
     /// One scan of maps whose components do not mix.

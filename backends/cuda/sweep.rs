@@ -201,9 +201,14 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let instructions = (vector + single) as f64;
         // A warp issues an instruction every other cycle at best.
         let alone = |instructions: f64| f64::from(chain).max(2.0 * instructions) + MEMORY;
-        let parts = parts_of(problem.state_dim(), self.modules.structure(problem));
+        let cell = self.cell(problem);
+        // To look at the step takes time, and these cells' units all depend on each other.
+        let parts = match cell {
+            Some(_) => 1,
+            None => parts_of(problem.state_dim(), self.modules.structure(problem)),
+        };
         let thread = alone(instructions / parts as f64);
-        let in_order = match self.cell(problem) {
+        let in_order = match cell {
             Some(cell) => alone(instructions / cell.hidden as f64),
             None => thread,
         };
