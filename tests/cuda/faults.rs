@@ -5,7 +5,7 @@ use crate::maps::{Kind, Map};
 use deer_solver::cells::Gru;
 use deer_solver::ode::{ImplicitDiscretized, Ode, Scheme};
 use deer_solver::scalar::{Param, Scalar};
-use deer_solver::{Cuda, CudaFault, Error, Problem, Solver};
+use deer_solver::{Cuda, CudaFault, Dynamics, Error, Problem, Solver};
 use ndarray::{Array1, array};
 use std::error::Error as _;
 use std::process::Command;
@@ -55,6 +55,38 @@ fn a_state_too_large_for_a_thread_is_an_error() {
     let problem = Problem::new(&gru, x0.view(), inputs.view()).unwrap();
     let message = Solver::jacobi().solve(&problem, &cuda()).unwrap_err().to_string();
     assert!(message.starts_with("problem: state_dim: expected at most 128"), "{message}");
+}
+
+/// Components that do nothing alike.
+struct Unlike;
+impl Dynamics for Unlike {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        150
+    }
+    #[inline(always)]
+    fn step<S: Scalar<Real = f64>>(&self, _: &[Param<S>], x: &[S], _: &[S], next: &mut [S]) {
+        for i in 0..150 {
+            next[i] = x[i].powi(i as i32 + 2) * 0.5;
+        }
+    }
+}
+
+#[test]
+fn too_many_kinds_of_parts_are_an_error() {
+    let x0 = Array1::zeros(150);
+    let problem = Problem::autonomous(&Unlike, x0.view(), 300).unwrap();
+    let message = Solver::jacobi().solve(&problem, &cuda()).unwrap_err().to_string();
+    assert!(message.contains("at most 32 kinds of them (use `Cpu`)"), "{message}");
+}
+
+#[test]
+fn a_large_state_with_a_step_in_ptx_is_an_error() {
+    let x0 = Array1::zeros(150);
+    let problem = Problem::autonomous(&Unlike, x0.view(), 300).unwrap();
+    let device = cuda().with_step("mov.f64 %x0, %x1;");
+    let message = Solver::jacobi().solve(&problem, &device).unwrap_err().to_string();
+    assert!(message.contains("at most 128 with a step in PTX"), "{message}");
 }
 
 fn fault(result: Result<Cuda, Error>) -> CudaFault {
