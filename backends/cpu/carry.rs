@@ -49,9 +49,11 @@ impl<S: Scalar> Kernel for Scale<'_, S> {
     }
 }
 
-/// Derivatives as tangents, [`TANGENTS`] of the `n + 1` columns (the last is the offset) at a time.
+/// Derivatives as tangents, [`TANGENTS`] columns at a time. Components of different blocks do not meet, so that there are as
+/// many columns as the largest block has, each block's own side by side, and the offset as the last.
 pub(super) struct Tangents<'k, D: Recurrence, I: Isa> {
     group: Group<'k, D>,
+    structure: Structure,
     first: usize,
     x: Vec<Dual<Vector<D::Real, I>, TANGENTS>>,
     u: Vec<Dual<Vector<D::Real, I>, TANGENTS>>,
@@ -62,17 +64,22 @@ pub(super) struct Tangents<'k, D: Recurrence, I: Isa> {
 impl<'k, D: Recurrence, I: Isa> Tangents<'k, D, I> {
     /// Columns `first..first + TANGENTS`, at a chunk's start.
     #[inline(always)]
-    pub(super) fn new(group: Group<'k, D>, first: usize) -> Self {
+    pub(super) fn new(group: Group<'k, D>, structure: Structure, first: usize) -> Self {
         let dynamics = group.dynamics;
         let n = dynamics.state_dim();
         let zero = Dual::from_f64(0.0);
         let mut x = vec![zero; n];
-        for (tangent, x) in x.iter_mut().skip(first).take(TANGENTS).enumerate() {
-            x.tangents[tangent] = Lanes::from_f64(1.0);
+        for place in 0..n {
+            let column = place - structure.row(n, place).start;
+            if (first..first + TANGENTS).contains(&column) {
+                let seeded = &mut x[structure.component_at(n, place)];
+                seeded.tangents[column - first] = Lanes::from_f64(1.0);
+            }
         }
         let u = vec![zero; dynamics.input_dim()];
         Self {
             group,
+            structure,
             first,
             x,
             u,
@@ -83,7 +90,7 @@ impl<'k, D: Recurrence, I: Isa> Tangents<'k, D, I> {
 
     /// The tangent that is the offset, if it is among these columns.
     fn offset_tangent(&self) -> Option<usize> {
-        let tangent = self.x.len().wrapping_sub(self.first);
+        let tangent = self.structure.block_size(self.x.len()).wrapping_sub(self.first);
         (tangent < TANGENTS).then_some(tangent)
     }
 }
@@ -119,7 +126,9 @@ impl<D: Recurrence, I: Isa> Carry<D::Real, I> for Tangents<'_, D, I> {
     }
     fn write_map(&self, lane: usize, factor: D::Real, map: &mut [D::Real]) {
         let n = self.x.len();
-        for (row, x) in map.chunks_exact_mut(n).zip(&self.x) {
+        for place in 0..n {
+            let row = &mut map[self.structure.row(n, place).entries()];
+            let x = &self.x[self.structure.component_at(n, place)];
             for (entry, tangent) in row.iter_mut().skip(self.first).zip(&x.tangents) {
                 *entry = tangent.lane(lane) * factor;
             }
@@ -155,12 +164,12 @@ impl<'k, D: Recurrence, I: Isa> Matrix<'k, D, I> {
         let n = dynamics.state_dim();
         let zero = Lanes::from_f64(0.0);
         let count = structure.entries(n);
-        let size = structure.block_size(n);
-        let on_diagonal = |entry: usize| entry % size == entry / size % size;
         let map = if structure == Structure::Dense {
             let lanes = Vector::<D::Real, I>::LANES;
-            let number = |entry| D::Real::from_f64(if on_diagonal(entry) { 1.0 } else { 0.0 });
-            let identity: Vec<D::Real> = (0..count).map(number).collect();
+            let mut identity = vec![D::Real::default(); count];
+            for place in 0..n {
+                identity[structure.diagonal(n, place)] = D::Real::from_f64(1.0);
+            }
             Map::Dense {
                 maps: identity.repeat(lanes),
                 jacobian: identity.clone(),
@@ -168,10 +177,8 @@ impl<'k, D: Recurrence, I: Isa> Matrix<'k, D, I> {
             }
         } else {
             let mut map = vec![zero; count];
-            for (entry, value) in map.iter_mut().enumerate() {
-                if on_diagonal(entry) {
-                    *value = Lanes::from_f64(1.0);
-                }
+            for place in 0..n {
+                map[structure.diagonal(n, place)] = Lanes::from_f64(1.0);
             }
             Map::Lanes { product: map.clone(), map }
         };

@@ -71,7 +71,8 @@ impl<'k, D: Recurrence, I: Isa> Jacobian<'k, D, I> {
                 *dual = Dual::new(value, [Lanes::from_f64(0.0); TANGENTS]);
                 // Its column in its block.
                 let place = self.structure.place(n, i);
-                let colour = if self.approximate { i } else { place % colours };
+                let column = place - self.structure.row(n, place).start;
+                let colour = if self.approximate { i } else { column };
                 if (first..first + TANGENTS).contains(&colour) {
                     dual.tangents[colour - first] = Lanes::from_f64(1.0);
                 }
@@ -85,9 +86,9 @@ impl<'k, D: Recurrence, I: Isa> Jacobian<'k, D, I> {
                         entries[i] = self.next[i].tangents[i - first];
                     }
                 } else {
-                    let row = self.structure.place(n, i);
-                    for colour in first..last {
-                        entries[row * colours + colour] = self.next[i].tangents[colour - first];
+                    let row = self.structure.row(n, self.structure.place(n, i));
+                    for colour in first..last.min(row.size) {
+                        entries[row.entry + colour] = self.next[i].tangents[colour - first];
                     }
                 }
             }
@@ -146,9 +147,8 @@ impl<S: Scalar> Kernel for Multiply<'_, S> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let size = self.structure.block_size(self.n);
-        let square = size * size;
-        for block in (0..self.n / size).map(|block| block * square..(block + 1) * square) {
+        for (places, block) in self.structure.squares(self.n) {
+            let size = places.len();
             let (jacobian, right) = (&self.jacobian[block.clone()], &self.right[block.clone()]);
             let out = &mut self.out[block];
             for i in 0..size {
@@ -188,15 +188,15 @@ impl<S: Scalar> Kernel for Apply<'_, S> {
     fn run<I: Isa>(self) {
         let Self { structure, jacobian, vector, out } = self;
         let n = vector.len();
-        let size = structure.block_size(n);
-        for i in 0..n {
-            let (block, row) = (i / size, i % size);
-            let coefficients = &jacobian[i * size..(i + 1) * size];
-            let mut sum = coefficients[0] * vector[structure.component(n, block, 0)];
-            for k in 1..size {
-                sum = coefficients[k].mul_add(vector[structure.component(n, block, k)], sum);
+        for place in 0..n {
+            let row = structure.row(n, place);
+            let coefficients = &jacobian[row.entries()];
+            let mut sum = coefficients[0] * vector[structure.component_at(n, row.start)];
+            for k in 1..row.size {
+                let before = vector[structure.component_at(n, row.start + k)];
+                sum = coefficients[k].mul_add(before, sum);
             }
-            out[structure.component(n, block, row)] = sum;
+            out[structure.component_at(n, place)] = sum;
         }
     }
 }

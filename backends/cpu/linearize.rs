@@ -14,8 +14,8 @@ use crate::solver::Tolerance;
 /// How a chunk's derivative is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Derivative {
-    /// As tangents: few components, dense.
-    Tangents,
+    /// As tangents: small blocks, or few components.
+    Tangents(Structure),
     /// As the matrix itself, in compact form.
     Whole(Structure),
     /// As the matrix's diagonal, whatever else it has.
@@ -28,8 +28,7 @@ impl Derivative {
     /// Entries of a chunk's map.
     pub(super) fn entries(self, n: usize) -> usize {
         match self {
-            Derivative::Tangents => n * n,
-            Derivative::Whole(structure) => structure.entries(n),
+            Derivative::Tangents(structure) | Derivative::Whole(structure) => structure.entries(n),
             Derivative::Diagonal => n,
             Derivative::Constant => 0,
         }
@@ -58,10 +57,12 @@ impl<D: Recurrence> Kernel for Linearize<'_, '_, D> {
         let (n, m) = (group.dynamics.state_dim(), group.dynamics.input_dim());
         let settings = &settings;
         match derivative {
-            Derivative::Tangents => {
+            Derivative::Tangents(structure) => {
                 let several = lanes.iter().any(|lane| lane.len > settings.block);
-                for first in (0..n + usize::from(several)).step_by(TANGENTS) {
-                    let carry: &mut dyn Carry<_, I> = &mut Tangents::<D, I>::new(group, first);
+                let columns = structure.block_size(n) + usize::from(several);
+                for first in (0..columns).step_by(TANGENTS) {
+                    let carry: &mut dyn Carry<_, I> =
+                        &mut Tangents::<D, I>::new(group, structure, first);
                     let results = (first == 0).then_some(&mut *results);
                     Walks::linearize(Walk { carry, n, m, lanes, settings, results, ends, maps })
                         .run();

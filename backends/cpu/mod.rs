@@ -187,15 +187,22 @@ impl Cpu {
         problem: &Problem<'_, D>,
         linearization: Linearization,
     ) -> Derivative {
-        /// From here on tangents cost more than Jacobians and products of whole matrices.
+        /// Blocks from this size on cost more as tangents than as Jacobians and products of whole matrices.
         const LARGE: usize = 16;
         match linearization {
             Linearization::Zero | Linearization::Identity => Derivative::Constant,
             Linearization::Diagonal => Derivative::Diagonal,
-            Linearization::Full => match problem.structure() {
-                Structure::Dense if problem.state_dim() < LARGE => Derivative::Tangents,
-                structure => Derivative::Whole(structure),
-            },
+            Linearization::Full => {
+                let structure = problem.structure();
+                // A structure that was declared may come with a Jacobian written by hand.
+                let found = structure != problem.dynamics().declared_structure();
+                let small = structure.block_size(problem.state_dim()) < LARGE;
+                if small && (found || structure == Structure::Dense) {
+                    Derivative::Tangents(structure)
+                } else {
+                    Derivative::Whole(structure)
+                }
+            }
         }
     }
 }

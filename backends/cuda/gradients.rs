@@ -66,7 +66,7 @@ fn products(
 /// The parts of a step, if a thread is to have less than the whole state.
 fn divided(value: &Graph) -> Option<Parts> {
     let n = value.leaves().state;
-    let structure = structure_of(&value.sparsity());
+    let structure = structure_of(&value.sparsity()).in_equal_blocks();
     if parts_of(n, structure) == 1 { None } else { parts_in(value, structure) }
 }
 

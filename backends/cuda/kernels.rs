@@ -112,10 +112,10 @@ impl Modules {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The structure of the Jacobians of `problem`, whatever its size.
+    /// The structure of the Jacobians of `problem`, whatever its size, in blocks of one size.
     pub(super) fn structure<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Structure {
         if problem.state_dim() <= programs::LOOKED_AT {
-            return problem.structure();
+            return problem.structure().in_equal_blocks();
         }
         let known = || self.structures.lock().unwrap_or_else(PoisonError::into_inner);
         let identity = problem.graph_identity();

@@ -61,14 +61,15 @@ pub(super) fn stepping<D: Recurrence>(problem: &Problem<'_, D>) -> Result<Made> 
     values(problem, structure(problem), None, &[&ROLLING[..], &SETTLING].concat())
 }
 
-/// The structure of the Jacobians of `problem`, whatever its size: their kernels need the graph anyway.
+/// The structure of the Jacobians of `problem`, whatever its size, in blocks of one size: their kernels need the graph anyway.
 pub(super) fn structure<D: Recurrence>(problem: &Problem<'_, D>) -> Structure {
-    match (problem.structure(), problem.graph()) {
+    let found = match (problem.structure(), problem.graph()) {
         (Structure::Dense, Ok(graph)) if problem.state_dim() > LOOKED_AT => {
             structure_of(&graph.sparsity())
         }
         (known, _) => known,
-    }
+    };
+    found.in_equal_blocks()
 }
 
 /// How the steps of a problem are shared out among threads.

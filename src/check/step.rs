@@ -175,25 +175,21 @@ fn check_blocks(claim: Structure, n: usize) -> Result<()> {
                 size,
             ))
         }
-        Structure::Permuted { size, order }
-            if size == 0 || !n.is_multiple_of(size) || order.len() != n =>
-        {
-            Err(Error::setting(
-                "dynamics: structure",
-                format!("an order of n = {n} components in blocks whose size divides n"),
-                format!("{} components in blocks of {size}", order.len()),
-            ))
-        }
+        Structure::Permuted { order } if order.len() != n => Err(Error::setting(
+            "dynamics: structure",
+            format!("an order of n = {n} components"),
+            format!("one of {}", order.len()),
+        )),
         _ => Ok(()),
     }
 }
 
 /// Which entries `[n, n]` can differ from zero by the claim, and `[row, column]` of each in compact form.
 fn blocks(claim: Structure, n: usize) -> (Array2<bool>, Vec<[usize; 2]>) {
-    let size = claim.block_size(n);
     let mut inside = Array2::default((n, n));
     let mut entries = Vec::with_capacity(claim.entries(n));
-    for block in 0..n.checked_div(size).unwrap_or(0) {
+    for block in 0..claim.blocks(n) {
+        let size = claim.rows(n, block);
         for (i, j) in (0..size).flat_map(|i| (0..size).map(move |j| (i, j))) {
             let entry = [claim.component(n, block, i), claim.component(n, block, j)];
             inside[entry] = true;

@@ -137,16 +137,14 @@ fn chunk_len(n: usize) -> usize {
 
 /// `(ε, C)` after a chunk, given those before it: `A ε + ε_j`, `A C Aᵀ + C_j`.
 fn hand_on<R: Real>(structure: Structure, n: usize, element: &[R], before: &[R], after: &mut [R]) {
-    let size = structure.block_size(n);
-    let square = size * size;
-    let (a, rest) = element.split_at(n * size);
+    let (a, rest) = element.split_at(structure.entries(n));
     let (mean, variance) = before.split_at(n);
     let (after_mean, after_variance) = after.split_at_mut(n);
     let (of_chunk_mean, of_chunk_variance) = rest.split_at(n);
-    let mut product = vec![R::default(); square];
-    for block in 0..n / size {
-        let rows = block * size..(block + 1) * size;
-        let entries = block * square..(block + 1) * square;
+    let largest = structure.block_size(n);
+    let mut product = vec![R::default(); largest * largest];
+    for (rows, entries) in structure.squares(n) {
+        let size = rows.len();
         let (a, c) = (&a[entries.clone()], &variance[entries.clone()]);
         crate::scan::kalman::matrix::multiply(size, size, a, c, &mut product);
         let after = &mut after_variance[entries.clone()];

@@ -3,7 +3,7 @@
 use super::check_shape;
 use super::error_bound::products;
 use crate::backend::Sweep;
-use crate::dynamics::Recurrence;
+use crate::dynamics::{Recurrence, Row, Structure};
 use crate::error::Result;
 use crate::problem::Problem;
 use crate::scalar::Real;
@@ -140,7 +140,7 @@ pub fn lyapunov_on<D: Recurrence, B: Sweep<D>>(
     }
     let mut trajectory = backend.load(problem, solution.states.view())?;
     let (chunks, maps) = products(problem, &mut trajectory, backend, WINDOW)?;
-    let form = Form { n, size: backend.structure(problem).block_size(n) };
+    let form = Form { n, structure: backend.structure(problem) };
     let mut first = 0;
     let mut windows: Vec<Vec<Map>> = Vec::new();
     for batch in 0..problem.batch_size() {
@@ -198,41 +198,37 @@ impl Map {
     }
 }
 
-/// Blocks of `size` side by side.
+/// Compact matrices, and vectors in the order of their rows.
 #[derive(Clone, Copy)]
 struct Form {
     n: usize,
-    size: usize,
+    structure: Structure,
 }
 
 impl Form {
     fn apply(self, map: &[f64], x: &[f64]) -> Vec<f64> {
-        (0..self.n)
-            .map(|i| {
-                let first = i - i % self.size;
-                (0..self.size).map(|k| map[i * self.size + k] * x[first + k]).sum()
-            })
-            .collect()
+        let row = |i| self.structure.row(self.n, i);
+        let dot =
+            |row: Row| map[row.entries()].iter().zip(&x[row.start..]).map(|(a, x)| a * x).sum();
+        (0..self.n).map(row).map(dot).collect()
     }
 
     fn apply_transposed(self, map: &[f64], x: &[f64]) -> Vec<f64> {
         let mut out = vec![0.0; self.n];
         for i in 0..self.n {
-            let first = i - i % self.size;
-            for k in 0..self.size {
-                out[first + k] += map[i * self.size + k] * x[i];
+            let row = self.structure.row(self.n, i);
+            for (out, a) in out[row.start..].iter_mut().zip(&map[row.entries()]) {
+                *out += a * x[i];
             }
         }
         out
     }
 
     fn product(self, later: &Map, earlier: &Map) -> Map {
-        let square = self.size * self.size;
         let mut entries = vec![0.0; earlier.entries.len()];
-        for block in 0..self.n / self.size {
-            let block = block * square..(block + 1) * square;
+        for (rows, block) in self.structure.squares(self.n) {
             crate::scan::product::product(
-                self.size,
+                rows.len(),
                 &later.entries[block.clone()],
                 &earlier.entries[block.clone()],
                 &mut entries[block],
@@ -244,7 +240,7 @@ impl Form {
     /// The largest singular value, by power iteration; NaN where an entry is not finite.
     fn norm(self, map: &Map) -> f64 {
         const ITERATIONS: usize = 40;
-        if self.size == 1 {
+        if self.structure == Structure::Diagonal {
             return map
                 .entries
                 .iter()

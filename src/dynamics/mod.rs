@@ -6,8 +6,10 @@ mod implicit;
 pub(crate) mod linearized;
 mod newton;
 mod order;
+pub(crate) mod packing;
 pub(crate) mod recurrence;
 mod residual;
+mod structure;
 
 use crate::cells::{BuiltIn, ByHand};
 use crate::scalar::{Isa, Param, Real, Scalar};
@@ -18,74 +20,8 @@ pub use implicit::Implicit;
 pub use order::Order;
 pub use recurrence::Recurrence;
 pub use residual::Residual;
-
-/// Which entries of the Jacobian `∂f/∂x` of a step can differ from zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Structure {
-    /// Any: `n × n` entries.
-    Dense,
-    /// Each component depends on itself alone: `n` entries.
-    Diagonal,
-    /// `size × size` blocks, `n / size` of them. Block `q` couples the components
-    /// `q, q + n/size, q + 2n/size, …` where `interleaved` (an LSTM's `h` then `c`), and
-    /// `q·size, …, q·size + size − 1` where not.
-    Blocks {
-        /// Components of one block; divides `n`.
-        size: usize,
-        /// Whether a block's components lie `n / size` apart instead of side by side.
-        interleaved: bool,
-    },
-    /// `size × size` blocks, `n / size` of them, of components that lie anywhere. Found, not declared.
-    Permuted {
-        /// Components of one block; divides `n`.
-        size: usize,
-        /// The components of one block after the other.
-        order: Order,
-    },
-}
-
-impl Structure {
-    /// Components in one block: `n`, 1 or `size`.
-    pub fn block_size(self, state_dim: usize) -> usize {
-        match self {
-            Structure::Dense => state_dim,
-            Structure::Diagonal => 1,
-            Structure::Blocks { size, .. } | Structure::Permuted { size, .. } => size,
-        }
-    }
-
-    /// Entries of the Jacobian in compact form: blocks one after the other, each row-major.
-    pub fn entries(self, state_dim: usize) -> usize {
-        state_dim * self.block_size(state_dim)
-    }
-
-    /// The state's component that is `row` of block `block`.
-    #[inline(always)]
-    pub fn component(self, state_dim: usize, block: usize, row: usize) -> usize {
-        match self {
-            Structure::Dense => row,
-            Structure::Diagonal => block,
-            Structure::Blocks { size, interleaved: true } => block + row * (state_dim / size),
-            Structure::Blocks { size, interleaved: false } => block * size + row,
-            Structure::Permuted { size, order } => order.component(block * size + row),
-        }
-    }
-
-    /// Where the state's component `component` is among the rows of all blocks, one block after the other.
-    #[inline(always)]
-    pub(crate) fn place(self, state_dim: usize, component: usize) -> usize {
-        match self {
-            Structure::Dense | Structure::Diagonal => component,
-            Structure::Blocks { size, interleaved: true } => {
-                let blocks = state_dim / size;
-                component % blocks * size + component / blocks
-            }
-            Structure::Blocks { interleaved: false, .. } => component,
-            Structure::Permuted { order, .. } => order.place(component),
-        }
-    }
-}
+pub use structure::Structure;
+pub(crate) use structure::{Row, Squares};
 
 /// A nonlinear recurrence `x_t = f(x_{t−1}, u_t; θ)`.
 ///

@@ -229,6 +229,8 @@ impl<D: Dynamics + ?Sized> Recurrence for D {
     }
     fn find_structure(&self) -> Structure {
         match self.structure() {
+            // Dense as declared: cells with kernels of their own say all there is to say.
+            Structure::Dense if Dynamics::built_in(self).is_some() => Structure::Dense,
             // A step that cannot be traced is no error here: its Jacobian is dense for all that is known.
             Structure::Dense => {
                 Graph::trace(self).map_or(Structure::Dense, |graph| structure_of(&graph.sparsity()))

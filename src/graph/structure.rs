@@ -1,7 +1,7 @@
 //! Which outputs depend on what, and the block structure that follows.
 
 use super::{Graph, Op};
-use crate::dynamics::{Order, Structure};
+use crate::dynamics::{Order, Structure, packing};
 
 /// Most bits for all nodes together; larger graphs count as dense.
 const MOST_BITS: usize = 1 << 32;
@@ -30,33 +30,21 @@ pub(super) fn dependence(graph: &Graph, leaf: impl Fn(Op) -> Option<usize>) -> V
     graph.outputs.iter().map(|&output| (0..n).filter(|&i| has(output, i)).collect()).collect()
 }
 
-/// The narrowest structure that a Jacobian with these nonzeros in each row has.
+/// The narrowest structure that a Jacobian with these nonzeros in each row has: blocks of one size that lie side by side or
+/// interleaved where they are as small as blocks anywhere can be.
 pub(crate) fn structure_of(sparsity: &[Vec<usize>]) -> Structure {
     let n = sparsity.len();
-    let fits = |structure: Structure| {
-        let size = structure.block_size(n);
-        let block = |i: usize| structure.place(n, i) / size;
-        sparsity.iter().enumerate().all(|(i, row)| row.iter().all(|&j| block(i) == block(j)))
-    };
-    if n > 1 && fits(Structure::Diagonal) {
-        return Structure::Diagonal;
+    let sets = coupled(sparsity);
+    match sets.first().map_or(0, Vec::len) {
+        size if size == n => Structure::Dense,
+        1 => Structure::Diagonal,
+        size => packing::regular(&sets, n, size)
+            .unwrap_or_else(|| Structure::Permuted { order: Order::new(&sets) }),
     }
-    let coupled = coupled(sparsity);
-    let largest = coupled.first().map_or(1, Vec::len).max(2);
-    for size in (largest..n).filter(|size| n.is_multiple_of(*size)) {
-        let regular = [false, true].map(|interleaved| Structure::Blocks { size, interleaved });
-        if let Some(structure) = regular.into_iter().find(|&structure| fits(structure)) {
-            return structure;
-        }
-        if let Some(components) = pack(&coupled, size) {
-            return Structure::Permuted { size, order: Order::new(components) };
-        }
-    }
-    Structure::Dense
 }
 
 /// The components in sets that do not depend on each other, the largest first, each ascending.
-fn coupled(sparsity: &[Vec<usize>]) -> Vec<Vec<usize>> {
+fn coupled(sparsity: &[Vec<usize>]) -> Vec<Vec<u32>> {
     fn root(parents: &mut [usize], mut i: usize) -> usize {
         while parents[i] != i {
             parents[i] = parents[parents[i]];
@@ -73,54 +61,11 @@ fn coupled(sparsity: &[Vec<usize>]) -> Vec<Vec<usize>> {
     }
     let mut sets = vec![Vec::new(); sparsity.len()];
     for i in 0..sparsity.len() {
-        sets[root(&mut parents, i)].push(i);
+        sets[root(&mut parents, i)].push(i as u32);
     }
     sets.retain(|set| !set.is_empty());
     sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
     sets
-}
-
-/// The components of blocks of `size`, one after the other, each made up of whole sets. Fills one block after the other, with
-/// the largest set that is left first: none where a block cannot be filled so.
-fn pack(sets: &[Vec<usize>], size: usize) -> Option<Vec<u32>> {
-    let mut left: Vec<&Vec<usize>> = sets.iter().collect();
-    let mut components = Vec::new();
-    while !left.is_empty() {
-        let chosen = fill(&left, size)?;
-        let mut block: Vec<u32> =
-            chosen.iter().flat_map(|&k| left[k].iter().map(|&i| i as u32)).collect();
-        block.sort_unstable();
-        components.extend(block);
-        let mut place = 0;
-        left.retain(|_| {
-            place += 1;
-            !chosen.contains(&(place - 1))
-        });
-    }
-    Some(components)
-}
-
-/// Sets that together have `size` components, the first among them.
-fn fill(sets: &[&Vec<usize>], size: usize) -> Option<Vec<usize>> {
-    let rest = size.checked_sub(sets.first()?.len())?;
-    // The set with which each sum up to `rest` was first reached.
-    let mut last = vec![None; rest + 1];
-    for (k, set) in sets.iter().enumerate().skip(1) {
-        for sum in (set.len()..=rest).rev() {
-            let before = sum - set.len();
-            if last[sum].is_none() && (before == 0 || last[before].is_some()) {
-                last[sum] = Some(k);
-            }
-        }
-    }
-    let mut chosen = vec![0];
-    let mut sum = rest;
-    while sum > 0 {
-        let k: usize = last[sum]?;
-        chosen.push(k);
-        sum -= sets[k].len();
-    }
-    Some(chosen)
 }
 
 #[cfg(test)]
@@ -139,35 +84,22 @@ mod tests {
         rows
     }
 
-    fn components(sets: &[&[usize]]) -> Option<(usize, Vec<usize>)> {
-        let n = sets.iter().map(|set| set.len()).sum();
-        match structure_of(&cycles(sets)) {
-            Structure::Permuted { size, order } => {
-                let places = (0..n).map(|place| order.component(place));
-                (0..n).for_each(|place| assert_eq!(order.place(order.component(place)), place));
-                Some((size, places.collect()))
-            }
-            _ => None,
-        }
-    }
-
     #[test]
     fn coupled_components_share_a_block() {
-        assert_eq!(components(&[&[0, 3], &[1, 4], &[2, 5]]), None, "interleaved");
-        assert_eq!(components(&[&[0, 5], &[1, 2], &[3, 4]]), Some((2, vec![0, 5, 1, 2, 3, 4])));
-        // Of unequal size: 3 and 2 + 1.
-        assert_eq!(components(&[&[4, 0, 3], &[1, 5], &[2]]), Some((3, vec![0, 3, 4, 1, 2, 5])));
-        // 4 + 2 and 3 + 3, where 4 + 1 + 1 is not to be.
-        let sets: [&[usize]; 4] = [&[0, 1, 4, 6], &[2, 3, 5], &[7, 9, 11], &[8, 10]];
-        assert_eq!(components(&sets).map(|(size, _)| size), Some(6));
-        // 2 + 2 + 1: 5 has no divisor.
-        assert_eq!(structure_of(&cycles(&[&[0, 2], &[1, 4], &[3]])), Structure::Dense);
-    }
-
-    #[test]
-    fn the_same_order_is_kept_once() {
-        let order = Order::new(vec![2, 0, 1]);
-        assert_eq!(order, Order::new(vec![2, 0, 1]));
-        assert_ne!(order, Order::new(vec![1, 0, 2]));
+        let found = |sets: &[&[usize]]| structure_of(&cycles(sets));
+        let anywhere = |blocks: &[&[u32]]| {
+            let blocks: Vec<Vec<u32>> = blocks.iter().map(|block| block.to_vec()).collect();
+            Structure::Permuted { order: Order::new(&blocks) }
+        };
+        assert_eq!(found(&[&[0], &[1], &[2]]), Structure::Diagonal);
+        assert_eq!(found(&[&[0, 1, 2]]), Structure::Dense);
+        let pairs = |interleaved| Structure::Blocks { size: 2, interleaved };
+        assert_eq!(found(&[&[0, 3], &[1, 4], &[2, 5]]), pairs(true));
+        // 4 and 5 are alone, but side by side.
+        assert_eq!(found(&[&[0, 1], &[2, 3], &[4], &[5]]), pairs(false));
+        assert_eq!(found(&[&[0, 5], &[1, 2], &[3, 4]]), anywhere(&[&[0, 5], &[1, 2], &[3, 4]]));
+        // Of unequal size, in any order, the largest first.
+        assert_eq!(found(&[&[2], &[4, 0, 3], &[1, 5]]), anywhere(&[&[0, 3, 4], &[1, 5], &[2]]));
+        assert_eq!(found(&[&[0, 2], &[1, 4], &[3]]), anywhere(&[&[0, 2], &[1, 4], &[3]]));
     }
 }

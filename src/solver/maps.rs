@@ -79,16 +79,14 @@ impl<R: Real> Maps<R> {
                 }
             }
             Some(structure) => {
-                let size = structure.block_size(n);
                 let map = &self.maps[chunk * self.entries..(chunk + 1) * self.entries];
-                for (row, coefficients) in map.chunks_exact(size).enumerate() {
-                    let (block, row) = (row / size, row % size);
-                    let i = structure.component(n, block, row);
+                for place in 0..n {
+                    let row = structure.row(n, place);
                     let mut sum = R::from_f64(0.0);
-                    for (column, &coefficient) in coefficients.iter().enumerate() {
-                        sum += coefficient * change(structure.component(n, block, column));
+                    for (column, &coefficient) in map[row.entries()].iter().enumerate() {
+                        sum += coefficient * change(structure.component_at(n, row.start + column));
                     }
-                    end[i] += sum;
+                    end[structure.component_at(n, place)] += sum;
                 }
             }
         }

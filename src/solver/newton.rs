@@ -97,8 +97,10 @@ pub(super) fn describe_structure<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '
         Structure::Dense => "dense Jacobians".to_owned(),
         Structure::Diagonal => "diagonal Jacobians".to_owned(),
         Structure::Blocks { size, .. } => format!("Jacobians in blocks of {size} × {size}"),
-        Structure::Permuted { size, .. } => {
-            format!("Jacobians in blocks of {size} × {size}, after a permutation")
+        Structure::Permuted { order } => {
+            let (n, largest) = (run.problem.state_dim(), order.largest());
+            let up_to = if order.blocks() * largest == n { "" } else { "up to " };
+            format!("Jacobians in blocks of {up_to}{largest} × {largest}, after a permutation")
         }
     };
     run.reason.push_str(separator);

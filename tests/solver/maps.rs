@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Rotation,
     /// `x' = tanh(W x + w u)`, parameters `W` `[n, n]`, `w` `[n]`.
     Tanh,
+    /// The same without those entries of `W` that are 0.
+    SparseTanh,
     /// `x' = W x + w u`, parameters as those of `Tanh`.
     Linear,
     /// `x' = ln(x + u)`.
@@ -57,8 +59,8 @@ pub(crate) enum Kind {
     Wells,
     /// Three pairs that rotate and saturate, the second half of the state with the first; not declared.
     Pairs,
-    /// Six components, each of which drives the one before it in a cycle: those of different cycles do not meet. The numbers are the
-    /// next ones in the cycles.
+    /// Six components (or the first `n`), each of which drives the one before it in a cycle: those of different cycles do not meet.
+    /// The numbers are the next ones in the cycles.
     Cycles([usize; 6]),
 }
 
@@ -115,13 +117,16 @@ impl<R: Real> Dynamics for Map<R> {
                 next[0] = x[0] * p[0] - x[1] * p[1];
                 next[1] = x[0] * p[1] + x[1] * p[0];
             }
-            Kind::Tanh | Kind::Linear => {
+            Kind::Tanh | Kind::SparseTanh | Kind::Linear => {
                 for i in 0..self.n {
                     let mut sum = u[0] * p[self.n * self.n + i];
                     for j in 0..self.n {
-                        sum += x[j] * p[i * self.n + j];
+                        let entry = i * self.n + j;
+                        if self.kind != Kind::SparseTanh || self.params[entry] != R::default() {
+                            sum += x[j] * p[entry];
+                        }
                     }
-                    next[i] = if self.kind == Kind::Tanh { sum.tanh() } else { sum };
+                    next[i] = if self.kind == Kind::Linear { sum } else { sum.tanh() };
                 }
             }
             Kind::Log => next[0] = (x[0] + u[0]).ln(),
@@ -157,7 +162,7 @@ impl<R: Real> Dynamics for Map<R> {
                 }
             }
             Kind::Cycles(after) => {
-                for i in 0..6 {
+                for i in 0..self.n {
                     next[i] = (x[i] * p[0] - x[after[i]] * p[1] + u[0]).tanh();
                 }
             }

@@ -65,7 +65,7 @@ impl<R: Real, I: Isa> Visit<R, I> for Back<'_, '_, R> {
         for (places, entries) in self.shape.blocks() {
             let (f, d) = (&place.map[entries.clone()], &place.jump[places.clone()]);
             let (b, c) = (&mut state.b[places.clone()], &mut state.c[entries.clone()]);
-            state.step.predict(f, c);
+            state.step.predict(places.len(), f, c);
             if state.borders > 0 {
                 state.step.smooth(f, b, d, &mut gains[entries], &mut offsets[places]);
             }
@@ -76,7 +76,7 @@ impl<R: Real, I: Isa> Visit<R, I> for Back<'_, '_, R> {
 
     #[inline(always)]
     fn finish(&mut self, state: Remembered<R, I>, lanes: &[Lane<'_, R>]) {
-        let Shape { n, size, entries, .. } = self.shape;
+        let Shape { n, entries, .. } = self.shape;
         let zero = Vector::<R, I>::from_f64(0.0);
         let (mut change, mut before) = (vec![zero; n], vec![zero; n]);
         for border in (0..state.borders).rev() {
@@ -100,10 +100,10 @@ impl<R: Real, I: Isa> Visit<R, I> for Back<'_, '_, R> {
             if border > 0 {
                 let gains = &state.gains[border * entries..(border + 1) * entries];
                 for i in 0..n {
-                    let first = i - i % size;
+                    let row = self.shape.structure.row(n, i);
                     let mut sum = state.offsets[border * n + i];
-                    for k in 0..size {
-                        sum = gains[i * size + k].mul_add(change[first + k], sum);
+                    for k in 0..row.size {
+                        sum = gains[row.entry + k].mul_add(change[row.start + k], sum);
                     }
                     before[i] = sum;
                 }

@@ -50,7 +50,7 @@ impl<R: Real, I: Isa> Visit<R, I> for Error<'_, R> {
             tainted: zero,
         };
         for i in 0..n {
-            state.a[i * size + i % size] = Lanes::from_f64(1.0);
+            state.a[self.shape.structure.diagonal(n, i)] = Lanes::from_f64(1.0);
         }
         for (lane, chunk) in lanes.iter().enumerate() {
             let prior = &self.priors[lane * (n + entries)..(lane + 1) * (n + entries)];
@@ -66,14 +66,14 @@ impl<R: Real, I: Isa> Visit<R, I> for Error<'_, R> {
 
     #[inline(always)]
     fn visit(&mut self, state: &mut Followed<R, I>, lanes: &[Lane<'_, R>], place: Place<'_, R, I>) {
-        let size = self.shape.size;
         let zero = Vector::<R, I>::from_f64(0.0);
         for (places, entries) in self.shape.blocks() {
+            let size = places.len();
             let f = &place.map[entries.clone()];
             let (a, b) = (&mut state.a[entries.clone()], &mut state.b[places.clone()]);
             let c = &mut state.c[entries];
             product_of(size, size, f, a, &mut state.product);
-            a.copy_from_slice(&state.product);
+            a.copy_from_slice(&state.product[..size * size]);
             product_of(size, 1, f, b, &mut state.vector);
             for (i, b) in b.iter_mut().enumerate() {
                 // What is stored is ahead of the step by −jump.

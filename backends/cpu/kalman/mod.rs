@@ -14,7 +14,7 @@ use super::carry::Vector;
 use super::group::{Group, Lane};
 use super::walks::Walks;
 use crate::backend::{Filtered, LinearizeSettings, Spread};
-use crate::dynamics::{Recurrence, Structure};
+use crate::dynamics::{Recurrence, Squares, Structure};
 use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Isa, Lanes, Real, Scalar};
 use crate::scan::kalman::shares;
@@ -113,6 +113,7 @@ pub(super) struct Shape {
     n: usize,
     m: usize,
     structure: Structure,
+    /// Components of the largest block.
     size: usize,
     entries: usize,
 }
@@ -126,14 +127,13 @@ impl Shape {
     /// The state's component at place `place` of the compact order.
     #[inline(always)]
     fn component(self, place: usize) -> usize {
-        self.structure.component(self.n, place / self.size, place % self.size)
+        self.structure.component_at(self.n, place)
     }
 
     /// Places and entries of each block.
     #[inline(always)]
-    fn blocks(self) -> impl Iterator<Item = (std::ops::Range<usize>, std::ops::Range<usize>)> {
-        let (size, square) = (self.size, self.size * self.size);
-        (0..self.n / size).map(move |q| (q * size..(q + 1) * size, q * square..(q + 1) * square))
+    fn blocks(self) -> Squares {
+        self.structure.squares(self.n)
     }
 }
 

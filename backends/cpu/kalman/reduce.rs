@@ -42,7 +42,7 @@ impl<R: Real, I: Isa> Visit<R, I> for Reduce<'_, R> {
         let Shape { n, size, entries, .. } = self.shape;
         let mut a = vec![zero; entries];
         for i in 0..n {
-            a[i * size + i % size] = Lanes::from_f64(1.0);
+            a[self.shape.structure.diagonal(n, i)] = Lanes::from_f64(1.0);
         }
         Reduced {
             shares: lane_shares(self.lambdas),
@@ -79,7 +79,7 @@ impl<R: Real, I: Isa> Visit<R, I> for Reduce<'_, R> {
         for (places, entries) in self.shape.blocks() {
             let (f, d) = (&place.map[entries.clone()], &place.jump[places.clone()]);
             let (b, c) = (&mut state.b[places.clone()], &mut state.c[entries.clone()]);
-            state.step.predict(f, c);
+            state.step.predict(places.len(), f, c);
             state.step.observe(state.shares, f, d, b, c);
             let (a, j) = (&mut state.a[entries.clone()], &mut state.j[entries]);
             state.step.extend(state.shares, f, a, &mut state.eta[places], j);

@@ -8,7 +8,7 @@ mod smoothing;
 mod through;
 
 use super::ScanOp;
-use crate::dynamics::Structure;
+use crate::dynamics::{Squares, Structure};
 use crate::error::{Error, Result};
 use crate::scalar::Real;
 use matrix::{add_transposed_product, multiply, solve, symmetrise};
@@ -79,7 +79,7 @@ pub(crate) use smoothing::Smoothing;
 #[derive(Clone, Copy, Debug)]
 pub struct KalmanFilter {
     n: usize,
-    size: usize,
+    structure: Structure,
 }
 
 /// The parts of an element.
@@ -94,12 +94,12 @@ struct Parts<'e, R> {
 impl KalmanFilter {
     /// For states of `n` components.
     pub fn dense(n: usize) -> Self {
-        Self { n, size: n }
+        Self { n, structure: Structure::Dense }
     }
 
     /// For states of `n` components that do not mix.
     pub fn diagonal(n: usize) -> Self {
-        Self { n, size: 1 }
+        Self { n, structure: Structure::Diagonal }
     }
 
     /// For states of `n` components that mix in blocks of `k` side by side.
@@ -110,12 +110,12 @@ impl KalmanFilter {
         if k == 0 || !n.is_multiple_of(k) {
             return Err(Error::setting("k", format!("a divisor of n = {n}"), k));
         }
-        Ok(Self { n, size: k })
+        Ok(Self { n, structure: Structure::Blocks { size: k, interleaved: false } })
     }
 
     /// With the matrices of `structure`, in its compact order.
     pub(crate) fn of(structure: Structure, n: usize) -> Self {
-        Self { n, size: structure.block_size(n) }
+        Self { n, structure }
     }
 
     /// Numbers in one element.
@@ -125,34 +125,44 @@ impl KalmanFilter {
 
     /// Entries of one matrix, `nk`.
     pub fn entries(&self) -> usize {
-        self.n * self.size
+        self.structure.entries(self.n)
+    }
+
+    /// Rows and entries of each block.
+    fn squares(&self) -> Squares {
+        self.structure.squares(self.n)
+    }
+
+    /// Rows of the largest block.
+    fn largest(&self) -> usize {
+        self.structure.block_size(self.n)
     }
 
     /// The element of a step: `f` is `F_t` in the operator's form, `u` and `y` are `[n]`, `λ ≥ 0`.
     pub fn pack<R: Real>(&self, f: &[R], u: &[R], y: &[R], lambda: f64, element: &mut [R]) {
         let (kappa, rest) = shares::<R>(lambda);
         let (a, b, c, eta, j) = self.parts_mut(element);
-        let square = self.size * self.size;
         eta.fill(R::default());
         j.fill(R::default());
         c.fill(R::default());
         for (i, b) in b.iter_mut().enumerate() {
             *b = u[i] + kappa * (y[i] - u[i]);
-            c[i * self.size + i % self.size] = rest;
+            c[self.structure.diagonal(self.n, i)] = rest;
         }
-        for block in 0..self.n.checked_div(self.size).unwrap_or(0) {
-            let (rows, entries) = (block * self.size, block * square);
-            let f = &f[entries..entries + square];
-            for (a, &f) in a[entries..entries + square].iter_mut().zip(f) {
+        for (rows, entries) in self.squares() {
+            let size = rows.len();
+            let f = &f[entries.clone()];
+            for (a, &f) in a[entries.clone()].iter_mut().zip(f) {
                 *a = rest * f;
             }
-            let j = &mut j[entries..entries + square];
-            add_transposed_product(self.size, self.size, f, f, j);
+            let j = &mut j[entries];
+            add_transposed_product(size, size, f, f, j);
             j.iter_mut().for_each(|j| *j *= kappa);
-            for k in 0..self.size {
-                let difference = kappa * (y[rows + k] - u[rows + k]);
-                for i in 0..self.size {
-                    eta[rows + i] += f[k * self.size + i] * difference;
+            let (y, u, eta) = (&y[rows.clone()], &u[rows.clone()], &mut eta[rows]);
+            for k in 0..size {
+                let difference = kappa * (y[k] - u[k]);
+                for i in 0..size {
+                    eta[i] += f[k * size + i] * difference;
                 }
             }
         }
@@ -165,7 +175,7 @@ impl KalmanFilter {
         let (_, b, c, _, _) = self.parts_mut(element);
         for (i, b) in b.iter_mut().enumerate() {
             *b = mean[i] + kappa * (y[i] - mean[i]);
-            c[i * self.size + i % self.size] = rest;
+            c[self.structure.diagonal(self.n, i)] = rest;
         }
     }
 
@@ -198,12 +208,9 @@ impl KalmanFilter {
             g.copy_from_slice(b);
             return;
         };
-        let square = self.size * self.size;
-        let mut step = Smoothing::new(self.size, R::default());
-        for block in 0..self.n.checked_div(self.size).unwrap_or(0) {
-            let rows = block * self.size..(block + 1) * self.size;
-            let entries = block * square..(block + 1) * square;
-            step.predict(&f[entries.clone()], &c[entries.clone()]);
+        let mut step = Smoothing::new(self.largest(), R::default());
+        for (rows, entries) in self.squares() {
+            step.predict(rows.len(), &f[entries.clone()], &c[entries.clone()]);
             let (b, u, f) = (&b[rows.clone()], &u[rows.clone()], &f[entries.clone()]);
             step.smooth(f, b, u, &mut gain[entries], &mut g[rows]);
         }
@@ -238,26 +245,25 @@ impl<R: Real> ScanOp<R> for KalmanFilter {
     fn identity(&self, out: &mut [R]) {
         out.fill(R::default());
         for i in 0..self.n {
-            out[i * self.size + i % self.size] = R::one();
+            out[self.structure.diagonal(self.n, i)] = R::one();
         }
     }
 
     /// `I + C_i J_j`, the right-hand sides of its systems, and a product.
     fn workspace(&self) -> usize {
-        self.size * self.size + 2 * self.size * (2 * self.size + 1) + self.size
+        let size = self.largest();
+        size * size + 2 * size * (2 * size + 1) + size
     }
 
     fn combine(&self, earlier: &[R], later: &[R], out: &mut [R], work: &mut [R]) {
-        let (size, square) = (self.size, self.size * self.size);
-        let columns = 2 * size + 1;
         let (i, j) = (self.parts(earlier), self.parts(later));
         let (out_a, out_b, out_c, out_eta, out_j) = self.parts_mut(out);
-        let (matrix, work) = work.split_at_mut(square);
-        let (right, work) = work.split_at_mut(size * columns);
-        let (product, left) = work.split_at_mut(size * columns);
-        for block in 0..self.n.checked_div(size).unwrap_or(0) {
-            let rows = block * size..(block + 1) * size;
-            let entries = block * square..(block + 1) * square;
+        for (rows, entries) in self.squares() {
+            let (size, square) = (rows.len(), entries.len());
+            let columns = 2 * size + 1;
+            let (matrix, work) = work.split_at_mut(square);
+            let (right, work) = work.split_at_mut(size * columns);
+            let (product, left) = work.split_at_mut(size * columns);
             let (a_i, a_j) = (&i.a[entries.clone()], &j.a[entries.clone()]);
             let (c_i, j_j) = (&i.c[entries.clone()], &j.j[entries.clone()]);
             one_plus_product(size, c_i, j_j, matrix);

@@ -8,12 +8,13 @@ use super::matrix::{
 };
 use crate::scalar::Scalar;
 
-/// One step of the filter and of the smoother over a block of `n` components, of numbers or lanes.
+/// One step of the filter and of the smoother over a block of components, of numbers or lanes.
 ///
 /// The filter's gain needs no general elimination here: with `S = (1 − κ) I + κ P`, `P = F C Fᵀ + I`, everything
 /// follows from systems with `S` and `P`, which are at least the identity's size.
 #[derive(Clone, Debug)]
 pub(crate) struct Smoothing<S> {
+    /// Components of the block at hand.
     n: usize,
     /// `F C`
     crossed: Vec<S>,
@@ -25,23 +26,24 @@ pub(crate) struct Smoothing<S> {
 }
 
 impl<S: Scalar> Smoothing<S> {
+    /// For blocks of up to `largest` components.
     #[inline(always)]
-    pub(crate) fn new(n: usize, zero: S) -> Self {
-        let square = vec![zero; n * n];
+    pub(crate) fn new(largest: usize, zero: S) -> Self {
+        let square = vec![zero; largest * largest];
         Self {
-            n,
+            n: largest,
             crossed: square.clone(),
             predicted: square.clone(),
             factored: square.clone(),
             work: square,
-            vector: vec![zero; n],
+            vector: vec![zero; largest],
         }
     }
 
-    /// Takes in a step's `F`, after a state with variance `c`.
+    /// Takes in a step's `F` `[n, n]`, after a state with variance `c`.
     #[inline(always)]
-    pub(crate) fn predict(&mut self, f: &[S], c: &[S]) {
-        let n = self.n;
+    pub(crate) fn predict(&mut self, n: usize, f: &[S], c: &[S]) {
+        self.n = n;
         multiply(n, n, f, c, &mut self.crossed);
         multiply_transposed(n, &self.crossed, f, &mut self.predicted);
         symmetrise(n, &mut self.predicted);
@@ -54,9 +56,10 @@ impl<S: Scalar> Smoothing<S> {
     #[inline(always)]
     pub(crate) fn smooth(&mut self, f: &[S], b: &[S], u: &[S], gain: &mut [S], g: &mut [S]) {
         let n = self.n;
-        self.factored.copy_from_slice(&self.predicted);
+        let square = n * n;
+        self.factored[..square].copy_from_slice(&self.predicted[..square]);
         factor(n, &mut self.factored);
-        self.work.copy_from_slice(&self.crossed);
+        self.work[..square].copy_from_slice(&self.crossed[..square]);
         solve_factored(n, n, &self.factored, &mut self.work);
         for i in 0..n {
             for k in 0..n {
@@ -88,8 +91,9 @@ impl<S: Scalar> Smoothing<S> {
         c: &mut [S],
     ) {
         let n = self.n;
-        for (s, &p) in self.factored.iter_mut().zip(&self.predicted) {
-            *s = p * kappa;
+        let square = n * n;
+        for i in 0..square {
+            self.factored[i] = self.predicted[i] * kappa;
         }
         for i in 0..n {
             self.factored[i * (n + 1)] += rest;
@@ -101,7 +105,7 @@ impl<S: Scalar> Smoothing<S> {
             b[i] = self.vector[i];
         }
         solve_factored(n, 1, &self.factored, b);
-        c.copy_from_slice(&self.predicted);
+        c.copy_from_slice(&self.predicted[..square]);
         solve_factored(n, n, &self.factored, c);
         symmetrise(n, c);
         for x in b.iter_mut().chain(c) {
@@ -121,7 +125,7 @@ impl<S: Scalar> Smoothing<S> {
         j: &mut [S],
     ) {
         let n = self.n;
-        let product = &mut self.crossed;
+        let product = &mut self.crossed[..n * n];
         multiply(n, n, f, a, product);
         a.copy_from_slice(product);
         solve_factored(n, n, &self.factored, a);
@@ -130,7 +134,7 @@ impl<S: Scalar> Smoothing<S> {
         }
         add_transposed_product(n, n, product, a, j);
         symmetrise(n, j);
-        for x in self.vector.iter_mut() {
+        for x in &mut self.vector[..n] {
             *x *= -kappa;
         }
         add_transposed_product(n, 1, a, &self.vector, eta);

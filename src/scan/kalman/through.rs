@@ -8,13 +8,12 @@ impl KalmanFilter {
     /// Takes a normal state (`mean` `[n]`, `variance`) through an element: becomes that after it.
     pub(crate) fn advance<R: Real>(&self, element: &[R], mean: &mut [R], variance: &mut [R]) {
         let parts = self.parts(element);
-        let (size, square) = (self.size, self.size * self.size);
-        let mut matrix = vec![R::default(); square];
-        let mut right = vec![R::default(); square + size];
+        let largest = self.largest();
+        let mut matrix = vec![R::default(); largest * largest];
+        let mut right = vec![R::default(); largest * (largest + 1)];
         let mut product = right.clone();
-        for block in 0..self.n.checked_div(size).unwrap_or(0) {
-            let rows = block * size..(block + 1) * size;
-            let entries = block * square..(block + 1) * square;
+        for (rows, entries) in self.squares() {
+            let size = rows.len();
             let (a, j) = (&parts.a[entries.clone()], &parts.j[entries.clone()]);
             let (mean, c) = (&mut mean[rows.clone()], &mut variance[entries.clone()]);
             one_plus_product(size, c, j, &mut matrix);
@@ -24,8 +23,9 @@ impl KalmanFilter {
                 row[..size].copy_from_slice(&c[i * size..(i + 1) * size]);
                 row[size] = mean[i] + dot(&c[i * size..(i + 1) * size], &parts.eta[rows.clone()]);
             }
-            solve(size, size + 1, &mut matrix, &mut right);
-            multiply(size, size + 1, a, &right, &mut product);
+            let right = &mut right[..size * (size + 1)];
+            solve(size, size + 1, &mut matrix[..size * size], right);
+            multiply(size, size + 1, a, right, &mut product);
             for i in 0..size {
                 let row = &product[i * (size + 1)..(i + 1) * (size + 1)];
                 mean[i] = row[size] + parts.b[rows.start + i];
@@ -42,18 +42,18 @@ impl KalmanFilter {
     /// it: becomes what they and its own say of the state before it.
     pub(crate) fn retreat<R: Real>(&self, element: &[R], eta: &mut [R], information: &mut [R]) {
         let parts = self.parts(element);
-        let (size, square) = (self.size, self.size * self.size);
-        let mut matrix = vec![R::default(); square];
-        let mut solved = vec![R::default(); square];
+        let largest = self.largest();
+        let mut matrix = vec![R::default(); largest * largest];
+        let mut solved = matrix.clone();
         let mut product = solved.clone();
-        for block in 0..self.n.checked_div(size).unwrap_or(0) {
-            let rows = block * size..(block + 1) * size;
-            let entries = block * square..(block + 1) * square;
+        for (rows, entries) in self.squares() {
+            let size = rows.len();
             let (a, b) = (&parts.a[entries.clone()], &parts.b[rows.clone()]);
             let (eta, j) = (&mut eta[rows.clone()], &mut information[entries.clone()]);
             one_plus_product(size, &parts.c[entries.clone()], j, &mut matrix);
+            let solved = &mut solved[..size * size];
             solved.copy_from_slice(a);
-            solve(size, size, &mut matrix, &mut solved);
+            solve(size, size, &mut matrix[..size * size], solved);
             multiply(size, size, j, a, &mut product);
             let mut left = eta.to_vec();
             for i in 0..size {
@@ -61,8 +61,8 @@ impl KalmanFilter {
             }
             j.copy_from_slice(&parts.j[entries.clone()]);
             eta.copy_from_slice(&parts.eta[rows]);
-            add_transposed_product(size, size, &solved, &product, j);
-            add_transposed_product(size, 1, &solved, &left, eta);
+            add_transposed_product(size, size, solved, &product, j);
+            add_transposed_product(size, 1, solved, &left, eta);
             symmetrise(size, j);
         }
     }
@@ -75,18 +75,18 @@ impl KalmanFilter {
         (eta, information): (&[R], &[R]),
         out: &mut [R],
     ) {
-        let (size, square) = (self.size, self.size * self.size);
-        let mut matrix = vec![R::default(); square];
-        for block in 0..self.n.checked_div(size).unwrap_or(0) {
-            let rows = block * size..(block + 1) * size;
-            let c = &variance[block * square..(block + 1) * square];
-            one_plus_product(size, c, &information[block * square..], &mut matrix);
+        let largest = self.largest();
+        let mut matrix = vec![R::default(); largest * largest];
+        for (rows, entries) in self.squares() {
+            let size = rows.len();
+            let c = &variance[entries.clone()];
+            one_plus_product(size, c, &information[entries], &mut matrix);
             let out = &mut out[rows.clone()];
             for i in 0..size {
                 let row = &c[i * size..(i + 1) * size];
                 out[i] = mean[rows.start + i] + dot(row, &eta[rows.clone()]);
             }
-            solve(size, 1, &mut matrix, out);
+            solve(size, 1, &mut matrix[..size * size], out);
         }
     }
 }
