@@ -264,8 +264,8 @@ impl<'a, D: Recurrence> Problem<'a, D> {
     /// The structure of the Jacobian that Newton's method uses: the one that the recurrence declares, or, where that is dense,
     /// the one that is found in the step's expressions (up to `n` = 512).
     pub fn structure(&self) -> Structure {
-        /// Of a dense step of so many components all expressions take half a second to look at, as long as 50 steps of Newton's, and
-        /// 100 MB; both grow with `n³`.
+        /// The expressions of a dense step of so many components take half a second to look at, as long as 750 steps of the loop; with
+        /// twice as many, eight times that.
         const LARGEST: usize = 512;
         *self.structure.get_or_init(|| match self.state_dim() {
             2..=LARGEST => self.dynamics.find_structure(),

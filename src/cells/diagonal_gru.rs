@@ -1,5 +1,8 @@
 //! The gated recurrent unit with diagonal recurrent weights.
 
+mod pull_back;
+
+use super::by_hand::{ByHand, DiagonalGruDims};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::{Dynamics, Structure};
 use crate::error::Result;
@@ -235,6 +238,10 @@ impl<R: Real> Dynamics for DiagonalGru<R> {
 
     fn units_in_lanes(&self) -> bool {
         true
+    }
+
+    fn by_hand(&self) -> Option<ByHand> {
+        Some(ByHand::DiagonalGru(DiagonalGruDims { input: self.input, hidden: self.hidden }))
     }
 
     #[inline(always)]

@@ -1,5 +1,8 @@
 //! The long short-term memory with diagonal recurrent weights.
 
+mod pull_back;
+
+use super::by_hand::{ByHand, DiagonalLstmDims};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::{Dynamics, Structure};
 use crate::error::Result;
@@ -275,6 +278,10 @@ impl<R: Real> Dynamics for DiagonalLstm<R> {
 
     fn units_in_lanes(&self) -> bool {
         true
+    }
+
+    fn by_hand(&self) -> Option<ByHand> {
+        Some(ByHand::DiagonalLstm(DiagonalLstmDims { input: self.input, hidden: self.hidden }))
     }
 
     #[inline(always)]

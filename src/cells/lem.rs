@@ -1,6 +1,9 @@
 //! The long expressive memory.
 
+mod pull_back;
+
 use super::built_in::{BuiltIn, Kind};
+use super::by_hand::{ByHand, LemDims};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
@@ -425,6 +428,11 @@ impl<R: Real> Dynamics for Lem<R> {
 
     fn units_in_lanes(&self) -> bool {
         true
+    }
+
+    fn by_hand(&self) -> Option<ByHand> {
+        let (input, hidden, dt) = (self.input, self.hidden, self.dt.to_f64());
+        Some(ByHand::Lem(LemDims { input, hidden, dt }))
     }
 
     #[inline(always)]

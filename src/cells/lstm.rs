@@ -1,6 +1,9 @@
 //! The long short-term memory.
 
+mod pull_back;
+
 use super::built_in::{BuiltIn, Kind};
+use super::by_hand::{ByHand, LstmDims};
 use super::{init, layout, matvec, slope, units};
 use crate::dynamics::Dynamics;
 use crate::error::Result;
@@ -325,6 +328,10 @@ impl<R: Real> Dynamics for Lstm<R> {
 
     fn units_in_lanes(&self) -> bool {
         true
+    }
+
+    fn by_hand(&self) -> Option<ByHand> {
+        Some(ByHand::Lstm(LstmDims { input: self.input, hidden: self.hidden }))
     }
 
     #[inline(always)]

@@ -215,10 +215,10 @@ impl Form {
 
     fn apply_transposed(self, map: &[f64], x: &[f64]) -> Vec<f64> {
         let mut out = vec![0.0; self.n];
-        for i in 0..self.n {
+        for (i, &x) in x.iter().enumerate() {
             let row = self.structure.row(self.n, i);
             for (out, a) in out[row.start..].iter_mut().zip(&map[row.entries()]) {
-                *out += a * x[i];
+                *out += a * x;
             }
         }
         out

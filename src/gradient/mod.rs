@@ -341,7 +341,7 @@ impl<'a, R: Real> Trajectory<'a, R> {
     /// Blocks of the first sweep.
     fn blocks(&self, lanes: usize, many: usize) -> Vec<Block> {
         /// Steps of a block, where the trajectory is long enough.
-        const STEPS: usize = 512;
+        const STEPS: usize = 1024;
         /// Steps in all that are not worth cutting.
         const SHORT: usize = 32;
         let total: usize = self.steps.iter().sum();

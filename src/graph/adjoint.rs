@@ -152,12 +152,12 @@ impl Adjoint {
 
     /// Written by hand.
     pub(crate) fn by_hand(cell: ByHand) -> Self {
-        let (lefts, products, leaves) = cell.describe();
+        let ([lefts, computed], products, leaves) = cell.describe();
         Self {
             step: Step::ByHand(cell),
             identity: identity(),
             lefts,
-            computed: 0,
+            computed,
             tiles: tiles(products),
             leaves,
         }

@@ -120,10 +120,10 @@ impl<R: Real> Dynamics for Map<R> {
             Kind::Tanh | Kind::SparseTanh | Kind::Linear => {
                 for i in 0..self.n {
                     let mut sum = u[0] * p[self.n * self.n + i];
-                    for j in 0..self.n {
+                    for (j, &x) in x.iter().enumerate() {
                         let entry = i * self.n + j;
                         if self.kind != Kind::SparseTanh || self.params[entry] != R::default() {
-                            sum += x[j] * p[entry];
+                            sum += x * p[entry];
                         }
                     }
                     next[i] = if self.kind == Kind::Linear { sum } else { sum.tanh() };

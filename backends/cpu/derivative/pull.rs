@@ -62,8 +62,14 @@ impl<R: Real> Kernel for Pull<'_, '_, R> {
                 let program = programs.of_sweep(self.first);
                 self.sweep::<I>(Interpreted::<R, I>::new(program, table));
             }
-            Step::ByHand(ByHand::Gru(cell)) => self.sweep::<I>(Compiled { cell: *cell, params }),
-            Step::ByHand(ByHand::Elman(cell)) => self.sweep::<I>(Compiled { cell: *cell, params }),
+            Step::ByHand(cell) => match *cell {
+                ByHand::Gru(cell) => self.sweep::<I>(Compiled { cell, params }),
+                ByHand::Elman(cell) => self.sweep::<I>(Compiled { cell, params }),
+                ByHand::Lstm(cell) => self.sweep::<I>(Compiled { cell, params }),
+                ByHand::Lem(cell) => self.sweep::<I>(Compiled { cell, params }),
+                ByHand::DiagonalGru(cell) => self.sweep::<I>(Compiled { cell, params }),
+                ByHand::DiagonalLstm(cell) => self.sweep::<I>(Compiled { cell, params }),
+            },
         }
     }
 }

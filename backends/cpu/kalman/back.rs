@@ -99,13 +99,13 @@ impl<R: Real, I: Isa> Visit<R, I> for Back<'_, '_, R> {
             }
             if border > 0 {
                 let gains = &state.gains[border * entries..(border + 1) * entries];
-                for i in 0..n {
+                for (i, before) in before.iter_mut().enumerate() {
                     let row = self.shape.structure.row(n, i);
                     let mut sum = state.offsets[border * n + i];
                     for k in 0..row.size {
                         sum = gains[row.entry + k].mul_add(change[row.start + k], sum);
                     }
-                    before[i] = sum;
+                    *before = sum;
                 }
                 std::mem::swap(&mut change, &mut before);
             }
