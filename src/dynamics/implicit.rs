@@ -1,5 +1,6 @@
 //! The recurrence that an equation defines.
 
+use super::extrapolation::{self, Short};
 use super::linearized::PARTIALS;
 use super::newton::{MOST, Newton};
 use super::recurrence::{Counted, Recurrence, sealed, step_in_order};
@@ -49,6 +50,8 @@ use crate::scalar::{InstructionSet, Isa, Lanes, Numeric, Parameter};
 #[derive(Clone, Copy, Debug)]
 pub struct Implicit<F> {
     residual: F,
+    /// On a coarser grid, what its steps stand for.
+    short: Option<Short<F>>,
 }
 
 impl<F: Residual> Implicit<F> {
@@ -57,7 +60,7 @@ impl<F: Residual> Implicit<F> {
 
     /// The recurrence of `residual`.
     pub fn new(residual: F) -> Self {
-        Self { residual }
+        Self { residual, short: None }
     }
 
     /// The equation.
@@ -78,6 +81,46 @@ pub struct Work<S: Numeric> {
     newton: Newton<S::Plain>,
     /// Unknowns, with the tangents of the step.
     z: Vec<S>,
+    room: Option<Box<extrapolation::Room<S>>>,
+}
+
+impl<S: Numeric> Work<S> {
+    #[inline(always)]
+    pub(super) fn new<F: Residual<Real = S::Real>>(residual: &F) -> Self {
+        let z = vec![S::from_f64(0.0); residual.unknown_dim()];
+        Self { newton: Newton::new(residual), z, room: None }
+    }
+
+    /// One step by `residual`.
+    #[inline(always)]
+    pub(super) fn step<F: Residual<Real = S::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<S::Real>],
+        x: &[S],
+        u: &[S],
+        next: &mut [S],
+    ) {
+        let Self { newton, z, .. } = self;
+        for (plain, x) in newton.x.iter_mut().zip(x) {
+            *plain = x.plain();
+        }
+        for (plain, u) in newton.u.iter_mut().zip(u) {
+            *plain = u.plain();
+        }
+        newton.solve(residual, params, S::TANGENTS > 0);
+        let n = residual.state_dim();
+        for (i, z) in z.iter_mut().enumerate() {
+            *z = S::lift(newton.z[i]);
+            if S::TANGENTS > 0 {
+                for (j, &x) in x.iter().enumerate() {
+                    let change = x - S::lift(x.plain());
+                    *z += change.scaled(newton.by_state[i * n + j]);
+                }
+            }
+        }
+        residual.state(z, x, u, &mut next[..n]);
+    }
 }
 
 /// Solves steps that do not wait for each other, a lane each.
@@ -134,7 +177,7 @@ impl<F: Residual> Recurrence for Implicit<F> {
         self.residual.state_dim()
     }
     fn input_dim(&self) -> usize {
-        self.residual.input_dim()
+        self.residual.input_dim() + usize::from(self.short.is_some())
     }
     fn params(&self) -> &[F::Real] {
         self.residual.params()
@@ -144,8 +187,9 @@ impl<F: Residual> Recurrence for Implicit<F> {
     }
     #[inline(always)]
     fn work<S: Numeric<Real = F::Real>>(&self) -> Work<S> {
-        let z = vec![S::from_f64(0.0); self.residual.unknown_dim()];
-        Work { newton: Newton::new(&self.residual), z }
+        let mut work = Work::new(&self.residual);
+        work.room = self.short.as_ref().map(|short| Box::new(extrapolation::Room::new(short)));
+        work
     }
     #[inline(always)]
     fn advance<S: Numeric<Real = F::Real>>(
@@ -156,25 +200,10 @@ impl<F: Residual> Recurrence for Implicit<F> {
         next: &mut [S],
         work: &mut Work<S>,
     ) {
-        let Work { newton, z } = work;
-        for (plain, x) in newton.x.iter_mut().zip(x) {
-            *plain = x.plain();
+        work.step(&self.residual, params, x, &u[..self.residual.input_dim()], next);
+        if let (Some(short), Some(room)) = (&self.short, &mut work.room) {
+            short.correct(params, x, u, next, room);
         }
-        for (plain, u) in newton.u.iter_mut().zip(u) {
-            *plain = u.plain();
-        }
-        newton.solve(&self.residual, params, S::TANGENTS > 0);
-        let n = self.residual.state_dim();
-        for (i, z) in z.iter_mut().enumerate() {
-            *z = S::lift(newton.z[i]);
-            if S::TANGENTS > 0 {
-                for (j, &x) in x.iter().enumerate() {
-                    let change = x - S::lift(x.plain());
-                    *z += change.scaled(newton.by_state[i * n + j]);
-                }
-            }
-        }
-        self.residual.state(z, x, u, &mut next[..n]);
     }
     #[inline(always)]
     fn jacobian<S: Numeric<Real = F::Real>>(
@@ -229,43 +258,63 @@ impl<F: Residual> Recurrence for Implicit<F> {
         dispatch(InstructionSet::detect(), solve);
     }
     fn coarser(&self) -> Option<(Self, u32)> {
-        self.residual.coarser().map(|(residual, order)| (Self::new(residual), order))
+        let (residual, order) = self.residual.coarser()?;
+        let short = Short::of(self.short.as_ref().map_or(&self.residual, |short| &short.residual));
+        let order = short.as_ref().map_or(order, |short| short.power().min(order));
+        Some((Self { residual, short }, order))
     }
     fn coarsen(&self, inputs: &[F::Real], steps: usize, coarse: &mut [F::Real]) {
-        self.residual.coarsen(inputs, steps, coarse);
+        let long = self.short.is_some();
+        if long || Short::of(&self.residual).is_some() {
+            extrapolation::coarsen(&self.residual, long, inputs, steps, coarse);
+        } else {
+            self.residual.coarsen(inputs, steps, coarse);
+        }
     }
     fn count(&self, params: &[Parameter<F::Real>]) -> Counted {
-        /// Newton iterations of a step, as seen.
-        const ITERATIONS: u32 = 2;
-        const RECIPROCAL: u32 = 13;
-        let residual = &self.residual;
-        let k = residual.unknown_dim();
-        let zero = Count::<F::Real>::at(0);
-        let (x, u) = (vec![zero; residual.state_dim()], vec![zero; residual.input_dim()]);
-        let mut r = vec![zero; k + residual.scratch_dim()];
-        let evaluated = operations(|| residual.residual(params, &vec![zero; k], &x, &u, &mut r));
-        let depth = r[..k].iter().map(|r| r.ready).max().unwrap_or(0);
-        let rank = k as u64;
-        let passes = residual.independent_dim().div_ceil(PARTIALS) as u64;
-        // Multiplications, and selections of rows to exchange.
-        let elimination = rank * rank * rank + 3 * rank * rank + 8 * rank;
-        let each = Operations {
-            vector: evaluated.vector * passes * (1 + PARTIALS as u64) + elimination,
-            single: evaluated.single * passes * (1 + PARTIALS as u64),
-        };
-        let chain = depth + k as u32 * (RECIPROCAL + 4 * ARITHMETIC.0);
-        Counted {
-            operations: Operations {
-                vector: each.vector * u64::from(ITERATIONS),
-                single: each.single * u64::from(ITERATIONS),
-            },
-            chain: chain * ITERATIONS,
+        let mut all = count(&self.residual, params);
+        if let Some(short) = &self.short {
+            let step = count(&short.residual, params);
+            let steps = short.steps();
+            all.operations.vector += step.operations.vector * u64::from(steps);
+            all.operations.single += step.operations.single * u64::from(steps);
+            all.chain += step.chain * steps;
         }
+        all
     }
     fn find_structure(&self) -> Structure {
         Structure::Dense
     }
     fn declared_structure(&self) -> Structure {
         Structure::Dense
+    }
+}
+
+/// What a step by `residual` comes to.
+fn count<F: Residual>(residual: &F, params: &[Parameter<F::Real>]) -> Counted {
+    /// Newton iterations of a step, as seen.
+    const ITERATIONS: u32 = 2;
+    const RECIPROCAL: u32 = 13;
+    let k = residual.unknown_dim();
+    let zero = Count::<F::Real>::at(0);
+    let (x, u) = (vec![zero; residual.state_dim()], vec![zero; residual.input_dim()]);
+    let mut r = vec![zero; k + residual.scratch_dim()];
+    let evaluated = operations(|| residual.residual(params, &vec![zero; k], &x, &u, &mut r));
+    let depth = r[..k].iter().map(|r| r.ready).max().unwrap_or(0);
+    let rank = k as u64;
+    let passes = residual.independent_dim().div_ceil(PARTIALS) as u64;
+    // Multiplications, and selections of rows to exchange.
+    let elimination = rank * rank * rank + 3 * rank * rank + 8 * rank;
+    let each = Operations {
+        vector: evaluated.vector * passes * (1 + PARTIALS as u64) + elimination,
+        single: evaluated.single * passes * (1 + PARTIALS as u64),
+    };
+    let chain = depth + k as u32 * (RECIPROCAL + 4 * ARITHMETIC.0);
+    Counted {
+        operations: Operations {
+            vector: each.vector * u64::from(ITERATIONS),
+            single: each.single * u64::from(ITERATIONS),
+        },
+        chain: chain * ITERATIONS,
     }
 }

@@ -1,7 +1,9 @@
 //! The recurrence.
 
+pub(crate) mod compact;
 mod delayed;
 pub(crate) mod elimination;
+mod extrapolation;
 mod implicit;
 pub(crate) mod linearized;
 mod newton;

@@ -7,7 +7,9 @@ use crate::scalar::dispatch::Kernel;
 use crate::scalar::{Isa, Numeric, Parameter, Real, Scalar};
 
 /// Iterations that may take whole corrections.
-const UNDAMPED: usize = 12;
+pub(super) const UNDAMPED: usize = 12;
+/// A first correction beyond which a start that is not the equation's own guess is too far off.
+pub(super) const FAR: f64 = 1e-2;
 /// Further ones, damped, allowed where those do not get there.
 pub(super) const MOST: usize = 100;
 
@@ -19,11 +21,9 @@ pub(super) struct Newton<P: Numeric> {
     pub(super) z: Vec<P>,
     /// The equation's own guess.
     guess: Vec<P>,
-    /// What the guess lacked in the last step.
-    lacked: Vec<P>,
-    /// What it would lack if that went on as in the last two, and the same where it has been so.
-    trend: Vec<P>,
-    lacks: Vec<P>,
+    pub(super) learned: Learned<P>,
+    /// Unknowns that [`solve_compact`](Self::solve_compact) found.
+    pub(super) found: Vec<P>,
     /// The residual, then the correction.
     delta: Vec<P>,
     /// For damping: where a correction starts, and the whole of it.
@@ -32,7 +32,7 @@ pub(super) struct Newton<P: Numeric> {
     elimination: Elimination<P>,
     /// `∂F/∂x`, then `∂z/∂x`, `[k, n]`
     pub(super) by_state: Vec<P>,
-    room: Room<P>,
+    pub(super) room: Room<P>,
 }
 
 impl<P: Numeric<Plain = P>> Newton<P> {
@@ -44,9 +44,8 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             u: vec![zero; residual.input_dim()],
             z: vec![zero; k],
             guess: vec![zero; k],
-            lacked: vec![zero; k],
-            trend: vec![zero; k],
-            lacks: vec![zero; k],
+            learned: Learned::new(k),
+            found: vec![zero; k],
             delta: vec![zero; k],
             start: vec![zero; k],
             direction: vec![zero; k],
@@ -69,64 +68,6 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         residual.linearize(params, z, x, u, room, System { r: delta, by, matrix });
     }
 
-    /// Below this, unknowns are next to zero beside the largest.
-    #[inline(always)]
-    fn floor(&self) -> P {
-        let mut scale = P::from_f64(f64::MIN_POSITIVE.sqrt());
-        for z in &self.z {
-            scale = scale.max(z.abs());
-        }
-        scale * P::Real::from_f64(1e-3)
-    }
-
-    /// 1 where the corrections are so small beside their unknowns that their squares are lost in rounding.
-    #[inline(always)]
-    fn minute(&self) -> P {
-        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
-        let small = P::Real::from_f64(P::Real::EPSILON.to_f64().sqrt() * 1e-2);
-        let floor = self.floor();
-        let mut minute = one;
-        for (delta, z) in self.delta.iter().zip(&self.z) {
-            minute = delta.abs().select(z.abs().max(floor) * small, minute, zero);
-        }
-        minute
-    }
-
-    /// The largest correction against its unknown's size; against a part of the largest unknown's for those next to zero.
-    #[inline(always)]
-    fn correction(&self) -> P {
-        let zero = P::from_f64(0.0);
-        let floor = self.floor();
-        let mut largest = zero;
-        for (delta, z) in self.delta.iter().zip(&self.z) {
-            let own = delta.abs() / z.abs().max(floor);
-            // `max` would lose a NaN.
-            largest = largest.select(own, own, largest) + own * zero;
-        }
-        largest
-    }
-
-    /// 1 where corrections of the sizes `before`, `now` leave nothing to do.
-    #[inline(always)]
-    fn settled(before: P, now: P) -> P {
-        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
-        let epsilon = P::constant(P::Real::EPSILON);
-        let ratio = now / before.max(P::from_f64(f64::MIN_POSITIVE.sqrt()));
-        // Quadratic convergence makes the next one about now³ / before².
-        let next = now * ratio * ratio * P::Real::from_f64(8.0);
-        let lost = next.select(epsilon, now.select(P::from_f64(1e-2), one, zero), zero);
-        // What is small and does not fall is rounding.
-        let small = P::from_f64(P::Real::EPSILON.to_f64().powf(0.25));
-        let still = ratio.select(P::from_f64(0.7), zero, now.select(small, one, zero));
-        lost.max(still)
-    }
-
-    /// Whether all lanes have a 1.
-    #[inline(always)]
-    fn all(done: P) -> bool {
-        P::from_f64(1.0).all_at_most(done)
-    }
-
     /// Writes the equation's guess, and to `z` where Newton's method is to start: there, or where that leads if the guess lacks
     /// what it lacked in the steps before, should they go on alike.
     #[inline(always)]
@@ -134,21 +75,7 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         self.room.begin(&self.x, &self.u);
         residual.guess(params, &self.x, &self.u, &mut self.guess);
         for (i, &guess) in self.guess.iter().enumerate() {
-            self.z[i] = guess + self.lacks[i];
-        }
-    }
-
-    /// Notes what the guess lacked.
-    #[inline(always)]
-    fn end(&mut self) {
-        let zero = P::from_f64(0.0);
-        for i in 0..self.z.len() {
-            let lacked = self.z[i] - self.guess[i];
-            let miss = (lacked - self.trend[i]).abs();
-            self.trend[i] = lacked + (lacked - self.lacked[i]);
-            let foreseen = lacked.abs() * P::Real::from_f64(0.25);
-            self.lacks[i] = miss.select(foreseen, self.trend[i], zero);
-            self.lacked[i] = lacked;
+            self.z[i] = guess + self.learned.lacks[i];
         }
     }
 
@@ -174,7 +101,18 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         params: &[Parameter<P::Real>],
         derivatives: bool,
     ) {
+        let zero = P::from_f64(0.0);
+        // A lane that is done there keeps what it found there, whatever its neighbours still do.
+        let found = self.solve_compact(residual, params);
+        let solved = all(found);
+        if solved && !derivatives {
+            self.z.copy_from_slice(&self.found);
+            return;
+        }
         self.begin(residual, params);
+        if solved {
+            self.z.copy_from_slice(&self.found);
+        }
         let mut course = Course::new();
         let mut by = By::Unknowns;
         loop {
@@ -184,6 +122,11 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             }
             if by == By::Unknowns {
                 self.elimination.factor_fast();
+            }
+            if solved {
+                // For want of the factors only.
+                by = By::State;
+                continue;
             }
             self.elimination.solve_fast(&mut self.delta);
             let finished = match course.damped {
@@ -200,19 +143,16 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         if derivatives {
             self.differentiate();
         }
-        let zero = P::from_f64(0.0);
         let mut done = course.done;
         if course.damped {
             done -= course.lost;
         }
-        if !Self::all(done) {
-            let nan = P::from_f64(f64::NAN);
-            for z in &mut self.z {
-                *z = zero.select(done, *z, nan);
-            }
+        let nan = P::from_f64(f64::NAN);
+        for (z, &kept) in self.z.iter_mut().zip(&self.found) {
+            *z = zero.select(found, kept, zero.select(done, *z, nan));
         }
-        if residual.learns() {
-            self.end();
+        if residual.learns() && !solved {
+            self.learned.note(&self.z, &self.guess);
         }
     }
 
@@ -234,8 +174,6 @@ impl<P: Numeric<Plain = P>> Newton<P> {
     /// Takes a whole correction; whether that was the last one.
     #[inline(always)]
     fn correct(&mut self, course: &mut Course<P>) -> bool {
-        /// A first correction beyond which a start that is not the equation's own guess is too far off.
-        const FAR: f64 = 1e-2;
         let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
         if course.iteration > 0 {
             // A lane that is done keeps its bits, whatever its neighbours still do.
@@ -246,16 +184,16 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         for (z, delta) in self.z.iter_mut().zip(&self.delta) {
             *z -= *delta;
         }
-        course.done = course.done.max(self.minute());
-        if Self::all(course.done) {
+        course.done = course.done.max(minute(&self.delta, &self.z));
+        if all(course.done) {
             return true;
         }
-        let now = self.correction();
+        let now = correction(&self.delta, &self.z);
         // 1 where the correction was the first from the equation's guess.
         let mut first = zero;
         if course.iteration == 0 {
             let mut moved = zero;
-            for lacks in &self.lacks {
+            for lacks in &self.learned.lacks {
                 moved = zero.select(lacks.abs(), one, moved);
             }
             let far = one - now.select(P::from_f64(FAR), one, zero);
@@ -270,11 +208,11 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             if course.iteration == 1 {
                 first = course.back;
             }
-            course.done = course.done.max(Self::settled(course.before, now));
+            course.done = course.done.max(settled(course.before, now));
             course.before = now;
         }
         course.lost = course.lost.max(now.select(P::from_f64(f64::MAX), zero, first));
-        if Self::all(course.done.max(course.lost)) {
+        if all(course.done.max(course.lost)) {
             return true;
         }
         course.iteration += 1;
@@ -294,12 +232,12 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         const HALVINGS: usize = 16;
         let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
         if course.on_trial {
-            let after = self.correction();
+            let after = correction(&self.delta, &self.z);
             let bound = course.before * (one - course.part * P::Real::from_f64(0.25));
             let smaller = after.select(bound, one, zero);
             course.accepted = course.accepted.max(smaller).max(course.settled);
             course.halving += 1;
-            course.on_trial = !Self::all(course.accepted) && course.halving < HALVINGS;
+            course.on_trial = !all(course.accepted) && course.halving < HALVINGS;
             if course.on_trial {
                 let half = course.part * P::Real::from_f64(0.5);
                 course.part = zero.select(course.accepted, course.part, half);
@@ -310,18 +248,18 @@ impl<P: Numeric<Plain = P>> Newton<P> {
                 *delta = zero.select(course.done, zero, *delta);
                 *direction = *delta;
             }
-            let now = self.correction();
+            let now = correction(&self.delta, &self.z);
             // Where a correction is to be taken whole, the one after it decides.
             let whole = course.part.select(one, zero, one);
-            let mut settled = self.minute();
+            let mut last = minute(&self.delta, &self.z);
             if course.iteration > 0 {
-                settled = settled.max(Self::settled(course.before, now));
+                last = last.max(settled(course.before, now));
             }
-            course.settled = settled * whole;
+            course.settled = last * whole;
             course.before = now;
             course.accepted = course.done;
             course.halving = 0;
-            course.on_trial = !Self::all(course.accepted.max(course.settled));
+            course.on_trial = !all(course.accepted.max(course.settled));
         }
         if course.on_trial || course.halving == 0 {
             for (i, z) in self.z.iter_mut().enumerate() {
@@ -333,7 +271,7 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         }
         course.done = course.done.max(course.settled);
         course.iteration += 1;
-        if Self::all(course.done) || course.iteration == MOST {
+        if all(course.done) || course.iteration == MOST {
             return true;
         }
         course.part = (course.part + course.part).min(one);
@@ -397,4 +335,94 @@ impl<P: Numeric<Plain = P>, F: Residual<Real = P::Real>> Kernel for Iteration<'_
     fn run<I: Isa>(self) {
         self.newton.solve_here(self.residual, self.params, self.derivatives);
     }
+}
+
+/// What the equation's guess lacked in the steps before.
+#[derive(Debug)]
+pub(super) struct Learned<P> {
+    /// In the last step.
+    lacked: Vec<P>,
+    /// What it would lack if that went on as in the last two, and the same where it has been so.
+    trend: Vec<P>,
+    pub(super) lacks: Vec<P>,
+}
+
+impl<P: Scalar> Learned<P> {
+    #[inline(always)]
+    fn new(k: usize) -> Self {
+        let zero = vec![P::from_f64(0.0); k];
+        Self { lacked: zero.clone(), trend: zero.clone(), lacks: zero }
+    }
+
+    /// Notes what `guess` lacked to be `z`.
+    #[inline(always)]
+    pub(super) fn note(&mut self, z: &[P], guess: &[P]) {
+        let zero = P::from_f64(0.0);
+        for i in 0..z.len() {
+            let lacked = z[i] - guess[i];
+            let miss = (lacked - self.trend[i]).abs();
+            self.trend[i] = lacked + (lacked - self.lacked[i]);
+            let foreseen = lacked.abs() * P::Real::from_f64(0.25);
+            self.lacks[i] = miss.select(foreseen, self.trend[i], zero);
+            self.lacked[i] = lacked;
+        }
+    }
+}
+
+/// Below this, unknowns are next to zero beside the largest.
+#[inline(always)]
+fn floor<P: Scalar>(z: &[P]) -> P {
+    let mut scale = P::from_f64(f64::MIN_POSITIVE.sqrt());
+    for z in z {
+        scale = scale.max(z.abs());
+    }
+    scale * P::Real::from_f64(1e-3)
+}
+
+/// 1 where the corrections are so small beside their unknowns that their squares are lost in rounding.
+#[inline(always)]
+pub(super) fn minute<P: Scalar>(delta: &[P], z: &[P]) -> P {
+    let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+    let small = P::Real::from_f64(P::Real::EPSILON.to_f64().sqrt() * 1e-2);
+    let floor = floor(z);
+    let mut minute = one;
+    for (delta, z) in delta.iter().zip(z) {
+        minute = delta.abs().select(z.abs().max(floor) * small, minute, zero);
+    }
+    minute
+}
+
+/// The largest correction against its unknown's size; against a part of the largest unknown's for those next to zero.
+#[inline(always)]
+pub(super) fn correction<P: Scalar>(delta: &[P], z: &[P]) -> P {
+    let zero = P::from_f64(0.0);
+    let floor = floor(z);
+    let mut largest = zero;
+    for (delta, z) in delta.iter().zip(z) {
+        let own = delta.abs() / z.abs().max(floor);
+        // `max` would lose a NaN.
+        largest = largest.select(own, own, largest) + own * zero;
+    }
+    largest
+}
+
+/// 1 where corrections of the sizes `before`, `now` leave nothing to do.
+#[inline(always)]
+pub(super) fn settled<P: Scalar>(before: P, now: P) -> P {
+    let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+    let epsilon = P::constant(P::Real::EPSILON);
+    let ratio = now / before.max(P::from_f64(f64::MIN_POSITIVE.sqrt()));
+    // Quadratic convergence makes the next one about now³ / before².
+    let next = now * ratio * ratio * P::Real::from_f64(8.0);
+    let lost = next.select(epsilon, now.select(P::from_f64(1e-2), one, zero), zero);
+    // What is small and does not fall is rounding.
+    let small = P::from_f64(P::Real::EPSILON.to_f64().powf(0.25));
+    let still = ratio.select(P::from_f64(0.7), zero, now.select(small, one, zero));
+    lost.max(still)
+}
+
+/// Whether all lanes have a 1.
+#[inline(always)]
+pub(super) fn all<P: Scalar>(done: P) -> bool {
+    P::from_f64(1.0).all_at_most(done)
 }

@@ -1,5 +1,6 @@
 //! Steps that are given by an equation.
 
+use super::compact::{self, MOST, Stages};
 use super::linearized::{self, Room, System};
 use crate::scalar::{Numeric, Param, Parameter, Real, Scalar};
 
@@ -112,6 +113,48 @@ pub trait Residual: Sync {
         linearized::linearize(self, params, z, x, room, system);
     }
 
+    /// Stages of up to two unknowns each, 1 or 3, that [`linearize_stages`](Self::linearize_stages) is for; 0 where it is not.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn stages(&self) -> usize
+    where
+        Self: Sized,
+    {
+        compact::stages(self)
+    }
+
+    /// Unknowns of a stage, where there are any.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn stage_dim(&self) -> usize {
+        self.unknown_dim()
+    }
+
+    /// Whether [`linearize_stages`](Self::linearize_stages) wants the state and the input in its `room`.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn lifts(&self) -> bool {
+        true
+    }
+
+    /// `F` and `∂F/∂z` at `z`, stage by stage, for the state `x` and the input `u`, which `room` may have too.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn linearize_stages<P: Numeric<Real = Self::Real, Plain = P>, const S: usize>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        z: &[P; MOST],
+        x: &[P],
+        u: &[P],
+        room: &mut Room<P>,
+    ) -> Stages<P, S>
+    where
+        Self: Sized,
+    {
+        let _ = (x, u);
+        compact::linearize(self, params, z, room)
+    }
+
     /// How many unknowns [`linearize`](Self::linearize) varies one after the other.
     #[doc(hidden)]
     fn independent_dim(&self) -> usize {
@@ -132,6 +175,30 @@ pub trait Residual: Sync {
         Self: Sized,
     {
         None
+    }
+
+    /// This equation, if its steps of length `h` miss by a series in `h` that begins with the power `p` given beside it: 1, or 2 where the
+    /// series has even powers only.
+    #[doc(hidden)]
+    fn extrapolated(&self) -> Option<(Self, u32)>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Writes to `part` the input of the one numbered `index` of `count` equal steps over the time of the one with the input `u`.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn divide_input<S: Scalar<Real = Self::Real>>(
+        &self,
+        u: &[S],
+        index: usize,
+        count: usize,
+        part: &mut [S],
+    ) {
+        let _ = (index, count);
+        part.copy_from_slice(u);
     }
 
     /// Writes to `coarse` `[steps, m]` the inputs of `steps` steps of [`coarser`](Self::coarser) that lead over the same time
@@ -195,6 +262,28 @@ impl<F: Residual> Residual for &F {
         system: System<'_, P>,
     ) {
         F::linearize(self, params, z, x, u, room, system);
+    }
+    fn stages(&self) -> usize {
+        F::stages(self)
+    }
+    #[inline(always)]
+    fn stage_dim(&self) -> usize {
+        F::stage_dim(self)
+    }
+    #[inline(always)]
+    fn lifts(&self) -> bool {
+        F::lifts(self)
+    }
+    #[inline(always)]
+    fn linearize_stages<P: Numeric<Real = Self::Real, Plain = P>, const S: usize>(
+        &self,
+        params: &[Parameter<Self::Real>],
+        z: &[P; MOST],
+        x: &[P],
+        u: &[P],
+        room: &mut Room<P>,
+    ) -> Stages<P, S> {
+        F::linearize_stages(self, params, z, x, u, room)
     }
     fn independent_dim(&self) -> usize {
         F::independent_dim(self)

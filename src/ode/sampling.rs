@@ -56,6 +56,25 @@ impl Sampling {
         Sample { t: head[0], dt: head[1], ratio, from: &u[..self.m], to }
     }
 
+    /// Writes to `part` `[columns]` the inputs of the one numbered `index` of `count` equal steps over the time of the step with the
+    /// inputs `whole`.
+    #[inline(always)]
+    pub(super) fn divide<S: Scalar>(self, whole: &[S], index: usize, count: usize, part: &mut [S]) {
+        let share = S::Real::from_f64(1.0 / count as f64);
+        part.copy_from_slice(whole);
+        part[1] = whole[1] * share;
+        part[0] = part[1] * S::Real::from_f64(index as f64) + whole[0];
+        if self.interpolation == Interpolation::Linear {
+            let u = self.head();
+            for j in 0..self.m {
+                let (from, to) = (whole[u + j], whole[u + self.m + j]);
+                let at = |k: usize| (to - from) * (share * S::Real::from_f64(k as f64)) + from;
+                part[u + j] = at(index);
+                part[u + self.m + j] = at(index + 1);
+            }
+        }
+    }
+
     /// Writes to `coarse` `[steps, columns]` the inputs of `steps` steps over the time of `inputs` `[T, columns]`, on points of
     /// the same grid.
     pub(super) fn coarsen<R: Real>(self, inputs: &[R], steps: usize, coarse: &mut [R]) {

@@ -1,22 +1,21 @@
 //! What a coarser grid tells of the blocks: where they start, and how their ends depend on that.
 //!
-//! A discretised equation can be run with longer steps, a few to each block. The coarser of two such grids
-//! gives Jacobians `M̃` of the blocks' maps, the finer one a first guess of the state before every block, and both together how
-//! good that is, at a few per cent of the loop's cost. Sweeps over
-//! the blocks then need values alone,
+//! A discretised equation can be run with longer steps, a few to each block. The coarsest grid gives the states `s_b` before the
+//! blocks and Jacobians `M̃_b` of the blocks' maps. Sweeps over the blocks then need values alone,
 //!
 //! ```text
 //! s⁺_{b+1} = e_b + M̃_b (s⁺_b − s_b),
 //! ```
 //!
-//! and converge at the rate of the difference between the two grids (parareal with exact tangents of the coarse
+//! first on finer grids, one each, for as long as that is cheap and can save a sweep of the problem itself, then of the problem. They converge at the rate of the difference between the two grids (parareal with exact tangents of the coarse
 //! propagator; Gander & Vandewalle 2007, SIAM J. Sci. Comput. 29).
 
 use super::auto::TANGENT;
+use super::jacobi::move_starts;
 use super::maps::Maps;
 use super::run::Run;
 use super::{Linearization, Solver};
-use crate::backend::{Block, LinearizeSettings, Sweep};
+use crate::backend::{Block, Cost, LinearizeSettings, Sweep};
 use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
@@ -34,8 +33,10 @@ pub(super) const BLOCK: usize = 512;
 /// Steps of the coarser grid in a block.
 pub(super) const FEWEST: usize = 2;
 const MOST: usize = 8;
-/// How many times as many the finer one has.
+/// How many times as many the next one has.
 const FINER: usize = 4;
+/// Cost of a finer grid, as a share of the sweep which it may save.
+const CHEAP: f64 = 0.5;
 
 /// Growth beyond which the coarse run is another trajectory.
 pub(super) const GROWTH: f64 = 1e5;
@@ -53,7 +54,41 @@ pub(super) struct Coarse<R> {
     pub(super) error: f64,
 }
 
-impl<R> Coarse<R> {
+impl<R: Real> Coarse<R> {
+    /// Sweeps once over the blocks on a grid of at most `steps` steps each, twice or thrice if much changes, and moves their
+    /// starts; returns by how much at first, components against their size.
+    fn refine<D: Recurrence<Real = R>, B: Sweep<D>>(
+        &mut self,
+        run: &Run<'_, '_, D, B>,
+        blocks: &[Block],
+        steps: usize,
+    ) -> Result<f64> {
+        /// Sweeps at most.
+        const MOST: usize = 3;
+        /// A change that leaves next to nothing to the next sweep.
+        const SMALL: f64 = 1e-6;
+        let n = run.problem.state_dim();
+        let Some((finer, _)) = run.problem.dynamics().coarser() else { return Ok(0.0) };
+        let grid = Grid::new(run, finer, blocks, steps);
+        let problem = grid.problem(run)?;
+        let mut trajectory = run.backend.allocate(&problem)?;
+        let all: Vec<usize> = (0..blocks.len()).collect();
+        let (mut ends, mut first) = (vec![R::default(); blocks.len() * n], None);
+        for _ in 0..MOST {
+            run.backend.roll(&problem, &mut trajectory, &grid.pieces, &self.starts, None)?;
+            run.backend.read_starts(&problem, &trajectory, &grid.pieces, &mut ends)?;
+            let before = self.starts.clone();
+            let (maps, starts) = (&mut self.maps, &mut self.starts);
+            move_starts(blocks, maps, starts, &ends, &all, run.tolerance);
+            let change = largest_difference(&before, &self.starts, n);
+            first = first.or(Some(change));
+            if change <= SMALL || !change.is_finite() {
+                break;
+            }
+        }
+        Ok(first.unwrap_or_default())
+    }
+
     /// Blocks after which a difference has become a share `rtol` of itself, at the pace that its `growth` tells: what every block
     /// adds to and multiplies by `c` grows to `1 / (1 − c)`.
     pub(super) fn memory(&self, rtol: f64) -> f64 {
@@ -77,7 +112,7 @@ impl<D: Recurrence> Grid<D> {
         blocks: &[Block],
         steps: usize,
     ) -> Self {
-        let m = run.problem.input_dim();
+        let (from, m) = (run.problem.input_dim(), coarser.input_dim());
         let mut inputs = vec![Vec::new(); run.problem.batch_size()];
         let mut pieces = Vec::with_capacity(blocks.len());
         for block in blocks {
@@ -86,8 +121,8 @@ impl<D: Recurrence> Grid<D> {
             let own: &mut Vec<D::Real> = &mut inputs[block.batch];
             let before = own.len();
             own.resize(before + steps * m, D::Real::default());
-            let fine = block.start * m..(block.start + block.len) * m;
-            coarser.coarsen(&run.problem.inputs(block.batch)[fine], steps, &mut own[before..]);
+            let fine = &run.problem.inputs(block.batch)[block.start * from..][..block.len * from];
+            run.problem.dynamics().coarsen(fine, steps, &mut own[before..]);
             pieces.push(Block { batch: block.batch, start: before / m.max(1), len: steps });
         }
         let inputs = inputs
@@ -119,17 +154,22 @@ impl<D: Recurrence> Grid<D> {
     }
 }
 
+/// What a step of the coarser grid costs, where there is one.
+fn coarse_cost<D: Recurrence, B: Sweep<D>>(run: &Run<'_, '_, D, B>) -> Result<Option<Cost>> {
+    let Some((coarser, _)) = run.problem.dynamics().coarser() else { return Ok(None) };
+    let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
+    Ok(Some(run.backend.cost(&Problem::of_owned(&coarser, none, Vec::new())?)))
+}
+
 /// Steps of the coarser grid to each of `blocks`, as many as may be.
 pub(super) fn affordable<D: Recurrence, B: Sweep<D>>(
     run: &Run<'_, '_, D, B>,
     blocks: &[Block],
     in_order: f64,
 ) -> Result<usize> {
-    let Some((coarser, _)) = run.problem.dynamics().coarser() else { return Ok(0) };
-    let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
-    let cost = run.backend.cost(&Problem::of_owned(&coarser, none, Vec::new())?);
+    let Some(cost) = coarse_cost(run)? else { return Ok(0) };
     let derivatives = 1.0 + TANGENT * run.problem.state_dim() as f64;
-    let each = cost.in_order * (1 + FINER) as f64 + cost.in_blocks * derivatives;
+    let each = cost.in_order + cost.in_blocks * (FINER as f64 + derivatives);
     let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
     Ok(((SHARE * longest as f64 * in_order / each) as usize).min(MOST))
 }
@@ -169,17 +209,31 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
     }
     let growth = growth(blocks, &maps, n);
     let mut coarse = Coarse { starts: rough, maps, growth, difference: 0.0, error: 0.0 };
-    let Some((finer, _)) = run.problem.dynamics().coarser().filter(|_| growth <= GROWTH) else {
+    if growth > GROWTH {
         return Ok(Some(coarse));
-    };
-    let grid = Grid::new(run, finer, blocks, FINER * steps);
-    let (starts, _) = grid.run(run, &grid.problem(run)?)?;
-    if !finite(&starts) {
-        return Ok(None);
     }
-    coarse.difference = largest_difference(&coarse.starts, &starts, n);
-    coarse.error = coarse.difference / (FINER as f64).powi(order as i32);
-    coarse.starts = starts;
+    let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
+    let dearer = coarse_cost(run)?
+        .map_or(1.0, |cost| cost.in_blocks / run.backend.cost(run.problem).in_blocks);
+    let mut factor = FINER;
+    let mut finer = steps;
+    loop {
+        finer *= factor;
+        let change = coarse.refine(run, blocks, finer)?;
+        if !finite(&coarse.starts) {
+            return Ok(None);
+        }
+        if coarse.difference == 0.0 {
+            (coarse.difference, coarse.error) = (change, change);
+        }
+        coarse.error /= (factor as f64).powi(order as i32);
+        // Another, if it costs less than the sweep which it saves.
+        let wanted = (coarse.error / run.tolerance.rtol).powf(1.0 / f64::from(order)).ceil();
+        if wanted <= 1.0 || wanted * finer as f64 * dearer > CHEAP * longest as f64 {
+            break;
+        }
+        factor = wanted as usize;
+    }
     if run.problem.guess().is_some() {
         let (guess, residual) = guess(run, blocks)?;
         // Residuals add up at worst.

@@ -168,7 +168,7 @@ fn with_blocks_of_the_backend<D: Recurrence, B: Sweep<D>>(
 
 /// Moves the start of every block from the first `open` one of its sequence on, as `maps` hand changes on; returns those
 /// whose start has moved by more than the tolerance.
-fn move_starts<R: Real>(
+pub(super) fn move_starts<R: Real>(
     blocks: &[Block],
     maps: &mut Maps<R>,
     starts: &mut [R],

@@ -13,16 +13,18 @@ mod dae;
 mod discretized;
 mod exponential;
 mod implicit_midpoint;
+mod linearize;
 mod radau;
 mod steps;
 mod trapezoidal;
 
-use super::sampling::{Sample, Sampling};
+use super::sampling::Sampling;
 use super::{Interpolation, Ode, Scheme};
 use crate::dynamics::Residual;
-use crate::dynamics::linearized::{self, By, PARTIALS, Room, System, vary};
+use crate::dynamics::compact::{MOST, PAIR, Stages};
+use crate::dynamics::linearized::{Room, System};
 use crate::error::{Error, Result};
-use crate::scalar::{Dual, Numeric, Param, Parameter, Scalar};
+use crate::scalar::{Numeric, Param, Parameter, Scalar};
 use std::fmt;
 
 pub use dae::DaeEquation;
@@ -168,7 +170,6 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
         }
     }
 
-    /// Stage by stage, since each slope depends on its own stage alone.
     #[inline(always)]
     fn linearize<P: Numeric<Real = O::Real, Plain = P>>(
         &self,
@@ -179,88 +180,40 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
         room: &mut Room<P>,
         system: System<'_, P>,
     ) {
-        let Some(tableau) = tableau(self.scheme) else {
-            return linearized::linearize(self, params, z, x, room, system);
-        };
-        let System { r, by, matrix } = system;
-        let (n, m, k) = (self.ode.state_dim(), self.ode.input_dim(), z.len());
-        let columns = if by == By::State { x.len() } else { k };
-        let Sample { t, dt, ratio, .. } = self.sampling().of(u);
-        let varied = self.sampling().of(&room.u);
-        let (inside, work) = room.r.split_at_mut(m);
-        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
-        // What there is beside the slopes.
-        for i in 0..k {
-            r[i] = z[i] - x[i % n];
+        self.differentiate(params, z, x, u, room, system);
+    }
+
+    #[inline(always)]
+    fn stages(&self) -> usize {
+        let n = self.ode.state_dim();
+        match self.scheme {
+            _ if n > PAIR => 0,
+            Scheme::ExponentialMidpoint => 0,
+            Scheme::RadauIIA5 => 3,
+            _ => 1,
         }
-        if by == By::State {
-            matrix.fill(zero);
-        }
-        let (mut past, mut weighted) = (one, dt);
-        if self.scheme == Scheme::Bdf2 {
-            let (kappa, weight) = bdf2::coefficients(ratio);
-            for i in 0..n {
-                r[i] -= (x[i] - x[n + i]) * kappa;
-                if by == By::State {
-                    matrix[i * columns + n + i] = kappa;
-                }
-            }
-            past += kappa;
-            weighted *= weight;
-        }
-        if by == By::State {
-            for i in 0..k {
-                matrix[i * columns + i % n] = -past;
-            }
-        }
-        let known = usize::from(tableau.from_start);
-        for (stage, &node) in tableau.nodes.iter().enumerate() {
-            let start = stage < known;
-            // The first column that depends on the slope.
-            let from = if start { 0 } else { (stage - known) * n };
-            let y = if start { &x[..n] } else { &z[from..from + n] };
-            let partials = by == if start { By::State } else { By::Unknowns };
-            if by == By::State && !start {
-                continue;
-            }
-            let t = dt.mul_add(P::from_f64(node), t);
-            if !partials {
-                let (inside, slope) = room.plain.split_at_mut(m);
-                let inputs = self.sampling().of(u).inputs_at(node, inside);
-                self.ode.rhs(params, t, y, inputs, slope);
-                for (row, coefficients) in tableau.stages.iter().enumerate() {
-                    let weight = weighted * P::Real::from_f64(-coefficients[stage]);
-                    for j in 0..n {
-                        r[row * n + j] = slope[j].mul_add(weight, r[row * n + j]);
-                    }
-                }
-                continue;
-            }
-            let inputs = varied.inputs_at(node, inside);
-            for first in (0..n).step_by(PARTIALS) {
-                vary(y, first, &mut room.x);
-                self.ode.rhs(params, Dual::lift(t), &room.x[..n], inputs, work);
-                for (row, coefficients) in tableau.stages.iter().enumerate() {
-                    let weight = weighted * P::Real::from_f64(-coefficients[stage]);
-                    for (j, slope) in work[..n].iter().enumerate() {
-                        let i = row * n + j;
-                        if first == 0 {
-                            r[i] = slope.value.mul_add(weight, r[i]);
-                        }
-                        for column in first..n.min(first + PARTIALS) {
-                            let entry = slope.tangents[column - first] * weight;
-                            let column = from + column;
-                            let place = i * columns + column;
-                            matrix[place] = match by {
-                                By::State => matrix[place] + entry,
-                                _ if i == column => one + entry,
-                                _ => entry,
-                            };
-                        }
-                    }
-                }
-            }
-        }
+    }
+
+    #[inline(always)]
+    fn stage_dim(&self) -> usize {
+        self.ode.state_dim()
+    }
+
+    #[inline(always)]
+    fn lifts(&self) -> bool {
+        self.ode.input_dim() > 0
+    }
+
+    #[inline(always)]
+    fn linearize_stages<P: Numeric<Real = O::Real, Plain = P>, const S: usize>(
+        &self,
+        params: &[Parameter<O::Real>],
+        z: &[P; MOST],
+        x: &[P],
+        u: &[P],
+        room: &mut Room<P>,
+    ) -> Stages<P, S> {
+        self.differentiate_stages(params, z, x, u, room)
     }
 
     fn learns(&self) -> bool {
@@ -297,6 +250,25 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
         (self.scheme != Scheme::Bdf2).then_some((Self { scheme, ..*self }, scheme.order()))
     }
 
+    fn extrapolated(&self) -> Option<(Self, u32)> {
+        match self.scheme {
+            Scheme::BackwardEuler => Some((*self, 1)),
+            Scheme::Trapezoidal | Scheme::ImplicitMidpoint => Some((*self, 2)),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn divide_input<S: Scalar<Real = O::Real>>(
+        &self,
+        u: &[S],
+        index: usize,
+        count: usize,
+        part: &mut [S],
+    ) {
+        self.sampling().divide(u, index, count, part);
+    }
+
     fn coarsen(&self, inputs: &[O::Real], steps: usize, coarse: &mut [O::Real]) {
         self.sampling().coarsen(inputs, steps, coarse);
     }
@@ -305,6 +277,7 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dynamics::{Implicit, Recurrence};
 
     /// Stages are polynomials' values: `Σ_j a_ij c_j^(q−1) = c_i^q / q` for q up to the number of slopes.
     #[test]
@@ -328,6 +301,65 @@ mod tests {
                     assert!((sum - end.powi(q) / f64::from(q)).abs() < 1e-15, "{scheme} {row} {q}");
                 }
             }
+        }
+    }
+
+    /// y″ = 2 (1 − y²) y′ − y.
+    struct VanDerPol;
+    impl Ode for VanDerPol {
+        type Real = f64;
+        fn state_dim(&self) -> usize {
+            2
+        }
+        fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
+            dy[0] = y[1];
+            dy[1] = (y[1] - y[0] * y[0] * y[1]) * 2.0 - y[0];
+        }
+    }
+
+    /// Where a recurrence leads from (1, 1) by the inputs `[steps, m]`.
+    fn run<D: Recurrence<Real = f64>>(recurrence: &D, inputs: &[f64]) -> [f64; 2] {
+        let (mut work, mut x, mut next) = (recurrence.work::<f64>(), [1.0, 1.0], [0.0; 2]);
+        for u in inputs.chunks(recurrence.input_dim()) {
+            recurrence.advance(&[], &x, u, &mut next, &mut work);
+            x = next;
+        }
+        x
+    }
+
+    /// A long step leads where the short ones do that it stands for, up to a higher power of its length; on a grid that is made coarser
+    /// twice, too.
+    #[test]
+    fn long_steps_stand_for_short_ones() {
+        for (scheme, order) in
+            [(Scheme::BackwardEuler, 3), (Scheme::Trapezoidal, 4), (Scheme::ImplicitMidpoint, 4)]
+        {
+            let equation =
+                StepEquation { ode: &VanDerPol, scheme, interpolation: Interpolation::Held };
+            let recurrence = Implicit::new(equation);
+            let (coarser, _) = recurrence.coarser().unwrap();
+            let short = 0.1 / 512.0;
+            let inputs: Vec<f64> = (0..512).flat_map(|k| [f64::from(k) * short, short]).collect();
+            let exact = run(&recurrence, &inputs);
+            let distance = |y: [f64; 2]| (y[0] - exact[0]).abs().max((y[1] - exact[1]).abs());
+            let miss = |steps: usize| {
+                let mut long = vec![0.0; steps * 3];
+                recurrence.coarsen(&inputs, steps, &mut long);
+                assert_eq!(long[2], steps as f64 / 512.0);
+                let mut longer = [0.0; 3];
+                coarser.coarsen(&long, 1, &mut longer);
+                assert!((longer[2] - 1.0 / 512.0).abs() < 1e-15);
+                distance(run(&coarser, &long))
+            };
+            // What is left of the short steps' own error is proportional to it.
+            let [four, eight] = [4, 8].map(miss);
+            let power = (four / eight).log2();
+            assert!(power > f64::from(order) - 1.3, "{scheme}: {four:.1e}, {eight:.1e}");
+            let radau = Implicit::new(equation.coarser().unwrap().0);
+            let mut plain = [0.0; 16];
+            equation.coarsen(&inputs, 8, &mut plain);
+            let without = distance(run(&radau, &plain));
+            assert!(eight < 0.01 * without, "{scheme}: {eight:.1e}, {without:.1e}");
         }
     }
 }
