@@ -25,8 +25,8 @@ impl<P: Scalar, const S: usize> Stages<P, S> {
     #[inline(always)]
     pub(crate) fn new() -> Self {
         let mut blocks = [[Pair([[P::from_f64(0.0); 2]; 2]); S]; S];
-        for stage in 0..S {
-            blocks[stage][stage] = Pair::identity();
+        for (stage, row) in blocks.iter_mut().enumerate() {
+            row[stage] = Pair::identity();
         }
         Self { r: [P::from_f64(0.0); MOST], blocks }
     }
@@ -131,9 +131,9 @@ pub(crate) fn linearize<F: Residual, P: Numeric<Real = F::Real, Plain = P>, cons
     let r = if residual.scratch_dim() == 0 { &mut own[..k] } else { &mut r[..] };
     residual.residual(params, &vary(&z[..k])[..k], x, u, r);
     let mut system = Stages::new();
-    for i in 0..k {
-        system.r[i] = r[i].value;
-        system.blocks[0][0].0[i][..k].copy_from_slice(&r[i].tangents[..k]);
+    for (i, r) in r[..k].iter().enumerate() {
+        system.r[i] = r.value;
+        system.blocks[0][0].0[i][..k].copy_from_slice(&r.tangents[..k]);
     }
     system
 }

@@ -59,8 +59,9 @@ impl<F: Residual> Short<F> {
                 work.step(&self.residual, params, &room.from, &room.u, &mut room.to);
                 room.from.copy_from_slice(&room.to);
             }
-            for j in 0..n {
-                room.differences[(parts - 1) * n + j] = room.to[j] - next[j];
+            let differences = &mut room.differences[(parts - 1) * n..parts * n];
+            for (difference, (to, next)) in differences.iter_mut().zip(room.to.iter().zip(&*next)) {
+                *difference = *to - *next;
             }
         }
         let one = S::from_f64(1.0);

@@ -227,9 +227,10 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
             (coarse.difference, coarse.error) = (change, change);
         }
         coarse.error /= (factor as f64).powi(order as i32);
-        // Another, if it costs less than the sweep which it saves.
+        // Another, if it costs less than the sweep which it saves. Not a number where nothing is wrong and nothing may be.
         let wanted = (coarse.error / run.tolerance.rtol).powf(1.0 / f64::from(order)).ceil();
-        if wanted <= 1.0 || wanted * finer as f64 * dearer > CHEAP * longest as f64 {
+        let most = CHEAP * longest as f64 / (finer as f64 * dearer);
+        if !(2.0..=most).contains(&wanted) {
             break;
         }
         factor = wanted as usize;

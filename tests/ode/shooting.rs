@@ -43,6 +43,23 @@ where
     }
 }
 
+/// Where nothing changes there is nothing that a finer grid could tell, whatever is allowed.
+#[test]
+fn equilibria() {
+    let times = Array1::linspace(0.0, 20.0, 50_001);
+    let oscillator = VanDerPol([1.5]);
+    for scheme in [Scheme::Trapezoidal, Scheme::BackwardEuler] {
+        let discretized = ImplicitDiscretized::new(&oscillator, &times, scheme);
+        let problem = discretized.problem(array![0.0, 0.0].view(), nothing().view()).unwrap();
+        for (atol, rtol) in [(0.0, 0.0), (1e-12, 0.0), (0.0, 1e-13)] {
+            for solver in [Solver::shooting(), Solver::auto()] {
+                let solution = solve(&solver.tolerance(atol, rtol), &problem);
+                assert!(solution.states().iter().all(|&y| y == 0.0));
+            }
+        }
+    }
+}
+
 #[test]
 fn oscillators_by_every_explicit_scheme() {
     let times = Array1::linspace(0.0, 20.0, 50_001);
