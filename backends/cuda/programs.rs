@@ -17,7 +17,7 @@ const SWEEPS: &str = include_str!("../../ptx/built/sweeps.ptx");
 const LARGEST_STATE: usize = 128;
 /// Components of a state that a thread holds whole, also where it falls into parts.
 const SMALL_STATE: usize = 16;
-/// Components of a state whose structure the problem finds by itself.
+/// Components of a state up to which each problem is asked for its structure; that of larger ones is kept with the graph.
 pub(super) const LOOKED_AT: usize = 64;
 /// Programs that a step may need because its parts are not alike.
 const MOST_KINDS: usize = 32;
