@@ -33,9 +33,9 @@ impl<F: Residual> Short<F> {
         if self.order == 1 { 2 } else { u32::MAX }
     }
 
-    /// Steps that are taken for these.
+    /// Steps that are taken for these: one over the whole length, two over its halves.
     pub(super) fn steps(&self) -> u32 {
-        if self.order == 1 { 3 } else { 1 }
+        (1..=self.points() as u32).sum()
     }
 
     /// Writes to `next` what many of its steps would lead to; on entry that is where the step of higher order leads. The input `u` `[m + 1]` is

@@ -4,14 +4,14 @@ use super::{Graph, Op};
 use crate::dynamics::{Order, Structure, packing};
 
 /// Most bits for all nodes together; larger graphs count as dense.
-const MOST_BITS: usize = 1 << 32;
+const MOST_BITS: u64 = 1 << 32;
 
 /// For each output the leaves that it depends on, ascending, by the index that `leaf` gives to those
 /// that count (below `state_dim`).
 pub(super) fn dependence(graph: &Graph, leaf: impl Fn(Op) -> Option<usize>) -> Vec<Vec<usize>> {
     let n = graph.leaves.state;
     let words = n.div_ceil(64);
-    if graph.nodes.len() * words * 64 > MOST_BITS {
+    if graph.nodes.len() as u64 * words as u64 * 64 > MOST_BITS {
         return vec![(0..n).collect(); graph.outputs.len()];
     }
     let mut sets = vec![0u64; graph.nodes.len() * words];

@@ -163,3 +163,22 @@ pub(super) fn initial_state<R: Real>(
     }
     Ok(Array2::from_shape_fn((1, n * copies), |(_, i)| y0[i % n]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_step_have_their_own_time_and_inputs() {
+        let linear = Sampling { m: 1, interpolation: Interpolation::Linear, ratio: false };
+        let mut part = [0.0; 4];
+        for (index, expected) in [(0, [1.0, 0.25, 2.0, 3.0]), (1, [1.25, 0.25, 3.0, 4.0])] {
+            linear.divide(&[1.0, 0.5, 2.0, 4.0], index, 2, &mut part);
+            assert_eq!(part, expected);
+        }
+        let held = Sampling { interpolation: Interpolation::Held, ..linear };
+        let mut part = [0.0; 3];
+        held.divide(&[1.0, 0.5, 2.0], 1, 2, &mut part);
+        assert_eq!(part, [1.25, 0.25, 2.0]);
+    }
+}

@@ -7,7 +7,8 @@
 //! s⁺_{b+1} = e_b + M̃_b (s⁺_b − s_b),
 //! ```
 //!
-//! first on finer grids, one each, for as long as that is cheap and can save a sweep of the problem itself, then of the problem. They converge at the rate of the difference between the two grids (parareal with exact tangents of the coarse
+//! first on finer grids, one each, for as long as that is cheap and can save a sweep of the problem itself, then of the problem. They
+//! converge at the rate of the difference between the two grids (parareal with exact tangents of the coarse
 //! propagator; Gander & Vandewalle 2007, SIAM J. Sci. Comput. 29).
 
 use super::auto::TANGENT;
