@@ -6,54 +6,10 @@
 // large each component lately was, `v` columns of a derivative. The text for each marker is described in
 // backends/cuda/emit. Nothing here depends on the number of components or on the precision: states and inputs are
 // `state_bytes` and `input_bytes` apart.
-#include "block.cuh"
-
-#define REGISTERS asm volatile("@registers;")
-// Of a thread's number the block in its place, and the number of its part.
-#define SPLIT(i, part) asm volatile("@split %0 %1;" : "+l"(i), "=r"(part)::"memory")
-#define BLOCK_OF(i) asm volatile("@split %0;" : "+l"(i)::"memory")
-#define LOAD_STATE(at) asm volatile("@load_state %0;" ::"l"(at) : "memory")
-#define STORE_STATE(at) asm volatile("@store_state %0;" ::"l"(at) : "memory")
-#define STORE_SIZES(at) asm volatile("@store_sizes %0;" ::"l"(at) : "memory")
-#define CLEAR_SIZES asm volatile("@clear_sizes;" ::: "memory")
-// size = max(size, |x|)
-#define GROW_SIZES asm volatile("@grow_sizes;" ::: "memory")
-// size = max(size * forgotten, |x|), without infinities
-#define FADE_SIZES asm volatile("@fade_sizes;" ::: "memory")
-#define STEP(u) asm volatile("@step %0;" ::"l"(u) : "memory")
-// Whether x agrees with the state stored at `at`, and the largest difference.
-#define MEET(within, residual, at, atol, rtol) \
-    asm volatile("@meet %0 %1 %2 %3 %4;" : "=r"(within), "=d"(residual) : "l"(at), "d"(atol), "d"(rtol) : "memory")
-// The same, but numbers that are not finite never agree, and make the difference NaN.
-#define CHECK(within, residual, at, atol, rtol) \
-    asm volatile("@check %0 %1 %2 %3 %4;" : "=r"(within), "=d"(residual) : "l"(at), "d"(atol), "d"(rtol) : "memory")
-// Columns `group * G ..` of those that a map has, G in a thread; column `columns` is the offset.
-#define SEED_COLUMNS(group, columns) asm volatile("@seed_columns %0 %1;" ::"r"(group), "r"(columns) : "memory")
-// x and its columns one step on.
-#define LINEAR_STEP(u) asm volatile("@linear_step %0;" ::"l"(u) : "memory")
-#define SCALE_COLUMNS(factor) asm volatile("@scale_columns %0;" ::"d"(factor) : "memory")
-// offset += x - stored; x = stored
-#define CROSS_BORDER(at, group, columns) \
-    asm volatile("@cross_border %0 %1 %2;" ::"l"(at), "r"(group), "r"(columns) : "memory")
-#define STORE_COLUMNS(map, group, columns) \
-    asm volatile("@store_columns %0 %1 %2;" ::"l"(map), "r"(group), "r"(columns) : "memory")
-// x + factor * offset where that is finite, else x, by the thread that has the offset.
-#define STORE_END(at, group, columns, factor) \
-    asm volatile("@store_end %0 %1 %2 %3;" ::"l"(at), "r"(group), "r"(columns), "d"(factor) : "memory")
-// v = state at `at` - x
-#define LOAD_CHANGE(at) asm volatile("@load_change %0;" ::"l"(at) : "memory")
-// moved = x + factor * v where that is finite, else x; v = moved - stored; x = stored; stores moved
-#define MOVE_BORDER(at, factor) asm volatile("@move_border %0 %1;" ::"l"(at), "d"(factor) : "memory")
+#include "sweeps.cuh"
 
 // Steps after which a block looks whether it has met its old trajectory.
 enum : u32 { TILE = 16 };
-
-struct Arguments {
-    char *states;
-    const char *inputs;
-    u64 state_bytes, input_bytes;
-    double atol, rtol;
-};
 
 // What parts come to is put together: all of these are zero before. Residuals are the bits of numbers that are not negative, which
 // have the order of the numbers, with NaN above them.
@@ -66,19 +22,6 @@ struct Rolled {
 struct Tally {
     u64 steps, open;
     u64 met, residual, all;
-};
-
-INLINE u64 order(double x) { return (u64)__double_as_longlong(x) & 0x7fffffffffffffffull; }
-
-// The same as atomicMax. A look before spares most of the many threads that come to one place from waiting for each other.
-template <class T> INLINE void raise(T *to, T value) {
-    if (value > *(const volatile T *)to) atomicMax(to, value);
-}
-
-struct Linearized {
-    u64 residual;
-    // Whether a part is not within the tolerance.
-    u32 beyond, unused;
 };
 
 // Rolls a block from x and stores its states; with `merge`, until it meets what is stored. Returns the steps.
@@ -231,41 +174,12 @@ linearize(Arguments a, const Block *chunks, u64 count, const u32 *indices, const
     if (indices) i = indices[i];
     const u32 group = blockIdx.y;
     const Block chunk = chunks[i];
-    char *x = a.states + chunk.state * a.state_bytes;
-    const char *u = a.inputs + chunk.input * a.input_bytes;
     const bool several = chunk.len > block;
-    LOAD_STATE(starts + i * a.state_bytes);
-    SEED_COLUMNS(group, (u32)columns);
-    CLEAR_SIZES;
-    double largest = 0.0;
-    u32 converged = 1, inside = (u32)block;
-#pragma unroll 1
-    for (u32 t = 1;; ++t) {
-        LINEAR_STEP(u);
-        FADE_SIZES;
-        const bool end = t == chunk.len, border = --inside == 0;
-        if (group == 0) {
-            // The state at the end of a sequence is at no border.
-            if (end && chunk.flags & LAST || !end && !border) {
-                STORE_STATE(x);
-            } else {
-                u32 within;
-                double residual;
-                CHECK(within, residual, x, a.atol, a.rtol);
-                converged &= within;
-                // A NaN is larger than any number.
-                if (!(residual <= largest)) largest = residual;
-            }
-        }
-        if (end) break;
-        if (border) {
-            inside = (u32)block;
-            SCALE_COLUMNS(factor);
-            CROSS_BORDER(x, group, (u32)columns);
-        }
-        x += a.state_bytes;
-        u += a.input_bytes;
-    }
+    // Where the next chunk starts.
+    const char *next = a.states + (chunk.state + chunk.len - 1) * a.state_bytes;
+    double largest;
+    const u32 converged =
+        linearize_chunk(a, chunk, starts + i * a.state_bytes, next, (u32)block, group, (u32)columns, factor, largest);
     if (several) {
         STORE_END(ends + i * a.state_bytes, group, (u32)columns, factor);
     } else if (group == 0) {
@@ -288,22 +202,7 @@ replay(Arguments a, const Block *chunks, u64 count, const u32 *indices, const ch
     BLOCK_OF(i);
     if (i >= count) return;
     if (indices) i = indices[i];
-    const Block chunk = chunks[i];
-    char *x = a.states + chunk.state * a.state_bytes;
-    const char *u = a.inputs + chunk.input * a.input_bytes;
-    LOAD_STATE(old + i * a.state_bytes);
-    LOAD_CHANGE(starts + i * a.state_bytes);
-    u32 inside = (u32)block;
-#pragma unroll 1
-    for (u32 t = 1; t < chunk.len; ++t) {
-        LINEAR_STEP(u);
-        if (--inside == 0) {
-            inside = (u32)block;
-            MOVE_BORDER(x, factor);
-        }
-        x += a.state_bytes;
-        u += a.input_bytes;
-    }
+    replay_chunk(a, chunks[i], old + i * a.state_bytes, starts + i * a.state_bytes, (u32)block, factor);
 }
 
 // The largest magnitude of each component over the last steps before each block.

@@ -141,6 +141,13 @@ pub trait Sweep<D: Recurrence>: Backend {
     /// The structure of the Jacobian that a sweep can exploit.
     fn structure(&self, problem: &Problem<'_, D>) -> Structure;
 
+    /// Steps of a chunk of a sweep with that linear part, where that does not make more chunks than the
+    /// [`groups`](Backend::groups) hold.
+    fn chunk_steps(&self, problem: &Problem<'_, D>, linearization: Linearization) -> usize {
+        let _ = (problem, linearization);
+        256
+    }
+
     /// What a step is expected to cost.
     fn cost(&self, problem: &Problem<'_, D>) -> Cost;
 

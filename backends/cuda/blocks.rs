@@ -3,7 +3,7 @@
 use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::THREADS;
-use super::sweep::CudaTrajectory;
+use super::trajectory::CudaTrajectory;
 use crate::backend::BlockSweep;
 use crate::dynamics::Recurrence;
 use crate::error::Result;

@@ -3,7 +3,7 @@
 use super::Cuda;
 use super::driver::{Arguments, Grid, Number};
 use super::kernels::suffix;
-use super::sweep::CudaTrajectory;
+use super::trajectory::CudaTrajectory;
 use crate::backend::Block;
 use crate::cells::{BuiltIn, Kind};
 use crate::dynamics::Recurrence;

@@ -6,7 +6,7 @@ use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::gradients::Product;
 use super::kernels::{Kernels, THREADS, suffix};
-use super::sweep::block_words;
+use super::trajectory::block_words;
 use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, StateCotangents, Swept};
 use crate::error::Result;
 use crate::graph::adjoint::Adjoint;

@@ -3,6 +3,7 @@
 use super::driver::{Arguments, Device, Grid, Number, Program};
 use super::emit::{PARAMS, Precision, TANGENTS};
 use super::gradients::{self, Layout};
+use super::newton::Form;
 use super::programs::{self, Made, ROLLING, SETTLING, linearizing, values};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::Result;
@@ -54,6 +55,7 @@ enum Kind {
     Rolling,
     Settling,
     Linearizing(Linearization),
+    Newton(Linearization),
     Pulling,
     /// With tangents of all, or of the state alone.
     Pushing(bool),
@@ -259,6 +261,23 @@ impl Modules {
             linearizing(problem, structure, linearization)
         })
     }
+
+    /// The kernel that does a sweep of Newton's method in one launch, if there is one for the steps of `problem`.
+    pub(super) fn newton<D: Recurrence>(
+        &self,
+        problem: &Problem<'_, D>,
+        linearization: Linearization,
+    ) -> Result<Option<(Form, Kernels)>> {
+        let structure = self.structure(problem);
+        let Some(form) = Form::of(problem.state_dim(), structure, linearization) else {
+            return Ok(None);
+        };
+        let kernels =
+            self.kernels(problem.graph_identity(), Kind::Newton(linearization), || {
+                programs::newton(problem, structure, linearization, form)
+            })?;
+        Ok((kernels.kinds() > 0).then_some((form, kernels)))
+    }
 }
 
 /// A template of `ptx/derivatives.cu`.
@@ -301,6 +320,11 @@ impl Kernels {
         self.programs.iter().map(|program| program.parts).sum()
     }
 
+    /// Kinds of parts, each with a program of its own.
+    pub(super) fn kinds(&self) -> usize {
+        self.programs.len()
+    }
+
     /// Launches a kernel on `count` blocks of time in `rows` rows, with θ = `params`, and with a tangent of θ where the
     /// kernel has one.
     ///
@@ -314,10 +338,26 @@ impl Kernels {
         params: &[R],
         tangents: Option<&[R]>,
     ) -> Result<()> {
+        let launch = |_, parts| (Grid::over(count * parts, THREADS, rows), arguments.clone());
+        // SAFETY: the caller's promise.
+        unsafe { self.launch_each(kernel, launch, params, tangents) }
+    }
+
+    /// Launches a kernel for each kind of parts on what `launch` gives for its number and how many parts it has.
+    ///
+    /// # Safety
+    /// As for [`Program::launch`].
+    pub(super) unsafe fn launch_each<R: Real>(
+        &self,
+        kernel: &str,
+        launch: impl Fn(usize, usize) -> (Grid, Arguments),
+        params: &[R],
+        tangents: Option<&[R]>,
+    ) -> Result<()> {
         let constants = self.constants.iter().map(|&x| R::from_f64(x));
         let theta: Vec<R> = params.iter().copied().chain(constants).collect();
         let bits: Vec<u64> = theta.iter().map(|p| p.to_f64().to_bits()).collect();
-        for Compiled { module, parts } in &*self.programs {
+        for (kind, Compiled { module, parts }) in self.programs.iter().enumerate() {
             // Held until the launch is in the stream, so that no other call's θ comes between.
             let mut known = module.params.lock().unwrap_or_else(PoisonError::into_inner);
             if known.as_ref() != Some(&bits) {
@@ -329,9 +369,9 @@ impl Kernels {
                 let tangents: Vec<R> = tangents.iter().copied().chain(zeros).collect();
                 module.program.set(TANGENTS, Number::wrap(&tangents))?;
             }
-            let grid = Grid::over(count * parts, THREADS, rows);
+            let (grid, arguments) = launch(kind, *parts);
             // SAFETY: the caller's promise.
-            unsafe { module.program.launch(kernel, grid, arguments) }?;
+            unsafe { module.program.launch(kernel, grid, &arguments) }?;
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
-//! Newton's sweeps with the maps of all chunks on the device.
+//! Newton's sweeps, with what they keep of all chunks on the device: in one launch each where there is a kernel for that, else in stages.
 
 use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::THREADS;
+use super::newton::FusedSweeps;
 use super::scan::scan;
-use super::sweep::CudaTrajectory;
+use super::trajectory::CudaTrajectory;
 use crate::backend::{Block, LinearizeSettings, Linearized};
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::Result;
@@ -15,9 +16,83 @@ use crate::solver::Linearization;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+/// What Newton's sweeps keep on the device.
+#[derive(Debug)]
+pub enum CudaMaps<R> {
+    /// A sweep is one launch.
+    Fused(Box<FusedSweeps<R>>),
+    /// A sweep is a launch for each stage.
+    Staged(Box<StagedMaps<R>>),
+}
+
+impl<R: Real> CudaMaps<R> {
+    /// What there is for `chunks`, if anything.
+    pub(super) fn new<D: Recurrence<Real = R>>(
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+    ) -> Result<Option<Self>> {
+        if chunks.is_empty() {
+            return Ok(None);
+        }
+        if cuda.fused
+            && let Some(fused) = FusedSweeps::new(cuda, problem, trajectory, chunks, settings)?
+        {
+            return Ok(Some(CudaMaps::Fused(Box::new(fused))));
+        }
+        let staged = StagedMaps::new(cuda, problem, trajectory, chunks, settings)?;
+        Ok(staged.map(|staged| CudaMaps::Staged(Box::new(staged))))
+    }
+
+    /// The states at the ends of the chunks.
+    pub(super) fn read_ends(&self) -> Result<Vec<R>> {
+        match self {
+            CudaMaps::Fused(fused) => fused.read_ends(),
+            CudaMaps::Staged(staged) => staged.read_ends(),
+        }
+    }
+
+    /// Linearises the chunks `active`.
+    pub(super) fn linearize<D: Recurrence<Real = R>>(
+        &mut self,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        active: &[usize],
+        settings: &LinearizeSettings,
+    ) -> Result<Vec<Linearized>> {
+        match self {
+            CudaMaps::Fused(fused) => fused.sweep(cuda, problem, trajectory, active, settings),
+            CudaMaps::Staged(staged) => {
+                staged.linearize(cuda, problem, trajectory, active, settings)
+            }
+        }
+    }
+
+    /// Moves the borders of the chunks in `ranges`.
+    pub(super) fn update<D: Recurrence<Real = R>>(
+        &mut self,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        ranges: &[Range<usize>],
+        settings: &LinearizeSettings,
+    ) -> Result<()> {
+        match self {
+            CudaMaps::Fused(fused) => {
+                fused.update(settings);
+                Ok(())
+            }
+            CudaMaps::Staged(staged) => staged.update(cuda, problem, trajectory, ranges, settings),
+        }
+    }
+}
+
 /// The affine maps of the chunks of all sequences, on the device.
 #[derive(Debug)]
-pub struct CudaMaps<R> {
+pub struct StagedMaps<R> {
     chunks: Vec<Block>,
     n: usize,
     /// Rows of a block of a map, and numbers in a map.
@@ -37,12 +112,12 @@ pub struct CudaMaps<R> {
     precision: PhantomData<R>,
 }
 
-impl<R: Real> CudaMaps<R> {
+impl<R: Real> StagedMaps<R> {
     /// Largest blocks of a map that can be scanned on the device.
     const LARGEST: usize = 32;
 
     /// Room for the maps of `chunks`, if they can be scanned there.
-    pub(super) fn new<D: Recurrence<Real = R>>(
+    fn new<D: Recurrence<Real = R>>(
         cuda: &Cuda,
         problem: &Problem<'_, D>,
         trajectory: &CudaTrajectory<R>,
@@ -59,7 +134,7 @@ impl<R: Real> CudaMaps<R> {
             }
         };
         let size = structure.block_size(n);
-        if size > Self::LARGEST || chunks.is_empty() {
+        if size > Self::LARGEST {
             return Ok(None);
         }
         let order: Vec<u32> =
@@ -89,14 +164,14 @@ impl<R: Real> CudaMaps<R> {
     }
 
     /// The states at the ends of the chunks.
-    pub(super) fn read_ends(&self) -> Result<Vec<R>> {
+    fn read_ends(&self) -> Result<Vec<R>> {
         let mut ends = vec![R::default(); self.chunks.len() * self.n];
         self.ends.read(0, Number::wrap_mut(&mut ends))?;
         Ok(ends)
     }
 
     /// Linearises the chunks `active`.
-    pub(super) fn linearize<D: Recurrence<Real = R>>(
+    fn linearize<D: Recurrence<Real = R>>(
         &mut self,
         cuda: &Cuda,
         problem: &Problem<'_, D>,
@@ -150,7 +225,7 @@ impl<R: Real> CudaMaps<R> {
     }
 
     /// Moves the borders of the chunks in `ranges`.
-    pub(super) fn update<D: Recurrence<Real = R>>(
+    fn update<D: Recurrence<Real = R>>(
         &mut self,
         cuda: &Cuda,
         problem: &Problem<'_, D>,

@@ -13,9 +13,11 @@ mod fault;
 mod gradients;
 mod kernels;
 mod maps;
+mod newton;
 mod programs;
 mod scan;
 mod sweep;
+mod trajectory;
 
 use crate::backend::Backend;
 use crate::dynamics::Recurrence;
@@ -61,6 +63,10 @@ pub struct Cuda {
     inputs: Arc<Mutex<Option<Inputs>>>,
     /// PTX of the user's for a step.
     step: Option<Arc<str>>,
+    /// Whether Newton's sweeps are one launch where they can be.
+    fused: bool,
+    /// Steps of a chunk of a Newton sweep, if not as many as are best.
+    chunk_steps: Option<usize>,
 }
 
 /// The inputs of a problem, which do not change, by its identity.
@@ -80,7 +86,14 @@ impl Cuda {
     pub fn new(device: usize) -> Result<Self> {
         let device = Device::open(device)?;
         let modules = Arc::new(Modules::new(&device));
-        Ok(Self { device, modules, inputs: Arc::default(), step: None })
+        Ok(Self {
+            device,
+            modules,
+            inputs: Arc::default(),
+            step: None,
+            fused: true,
+            chunk_steps: None,
+        })
     }
 
     /// A handle of the same device that runs `ptx` for a step, in place of what is made from the step's graph, wherever
@@ -107,6 +120,19 @@ impl Cuda {
     /// ```
     pub fn with_step(&self, ptx: &str) -> Self {
         Self { step: Some(ptx.into()), ..self.clone() }
+    }
+
+    /// A handle of the same device whose sweeps of Newton's method are one launch where there is a kernel for that, as they are unless
+    /// told, or are a launch for each stage.
+    #[doc(hidden)]
+    pub fn with_fused_sweeps(&self, fused: bool) -> Self {
+        Self { fused, ..self.clone() }
+    }
+
+    /// A handle of the same device that cuts time into chunks of so many steps for Newton's method, unless there were too many.
+    #[doc(hidden)]
+    pub fn with_chunk_steps(&self, steps: usize) -> Self {
+        Self { chunk_steps: Some(steps.max(1)), ..self.clone() }
     }
 
     /// Inclusive scan in place, as [`Cpu::scan`](crate::Cpu::scan), of operators that have kernels.

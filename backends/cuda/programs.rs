@@ -3,6 +3,7 @@
 use super::emit::{Columns, Groups, Precision, Step, splice};
 use super::gradients::Layout;
 use super::kernels::{only, precision};
+use super::newton::Form;
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
 use crate::graph::parts::{Kind, Parts};
@@ -12,6 +13,8 @@ use crate::solver::Linearization;
 
 /// `ptx/sweeps.cu`.
 const SWEEPS: &str = include_str!("../../ptx/built/sweeps.ptx");
+/// `ptx/newton.cu`.
+const NEWTON: &str = include_str!("../../ptx/built/newton.ptx");
 
 /// Components of the largest state, or part of a state, that is held in a thread's registers.
 const LARGEST_STATE: usize = 128;
@@ -106,16 +109,13 @@ pub(super) fn values<D: Recurrence>(
     }
 }
 
-/// The kernels that linearise the steps of `problem`, whose Jacobians have that structure.
-pub(super) fn linearizing<D: Recurrence>(
-    problem: &Problem<'_, D>,
+/// Of a step with that structure of its Jacobians: how columns go on, the map's structure, and the number of its columns.
+fn columns_of(
+    graph: &Graph,
     structure: Structure,
     linearization: Linearization,
-) -> Result<Made> {
-    let precision = precision::<D::Real>();
-    let template = only(SWEEPS, &["linearize", "replay"]);
-    // Of a graph with that structure: how columns go on, the map's structure, and the number of its columns.
-    let of_graph = |graph: &Graph, structure: Structure| match linearization {
+) -> (Columns, Structure, usize) {
+    match linearization {
         Linearization::Zero | Linearization::Identity => {
             (Columns::Unchanged, Structure::Diagonal, 0)
         }
@@ -126,19 +126,61 @@ pub(super) fn linearizing<D: Recurrence>(
             let columns = structure.block_size(graph.leaves().state);
             (Columns::Tangents(graph.forward_in_state()), structure, columns)
         }
-    };
+    }
+}
+
+/// The kernels that linearise the steps of `problem`, whose Jacobians have that structure.
+pub(super) fn linearizing<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    structure: Structure,
+    linearization: Linearization,
+) -> Result<Made> {
     // The offset is one more column.
     let together = |made: &Columns, n: usize, columns: usize| match made {
         Columns::Diagonal(_) => 2,
         _ => (ROOM / n.max(1)).saturating_sub(1).clamp(1, 4).min(columns + 1),
     };
-    match divided(problem, structure, false)? {
+    let template = only(SWEEPS, &["linearize", "replay"]);
+    let division = divided(problem, structure, false)?;
+    with_columns(problem, division, structure, linearization, &template, together)
+}
+
+/// The kernel of `form` for the steps of `problem`, whose Jacobians have that structure; none where they cannot be shared out as it wants.
+pub(super) fn newton<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    structure: Structure,
+    linearization: Linearization,
+    form: Form,
+) -> Result<Made> {
+    let division = divided(problem, structure, false)?;
+    if matches!(division, Division::Parts(_)) != (form == Form::Parts) {
+        return Ok(Made::default());
+    }
+    let template = only(NEWTON, &[&form.kernel::<D::Real>()]);
+    // One component is a diagonal as well.
+    let structure = if problem.state_dim() == 1 { Structure::Diagonal } else { structure };
+    let together = |_: &Columns, _: usize, _: usize| form.together::<D::Real>();
+    with_columns(problem, division, structure, linearization, &template, together)
+}
+
+/// A template of kernels that linearise; `together` says of columns, components of a thread and columns of a map how many are in one
+/// thread.
+fn with_columns<D: Recurrence>(
+    problem: &Problem<'_, D>,
+    division: Division<'_>,
+    structure: Structure,
+    linearization: Linearization,
+    template: &str,
+    together: impl Fn(&Columns, usize, usize) -> usize,
+) -> Result<Made> {
+    let precision = precision::<D::Real>();
+    match division {
         Division::Whole(graph) => {
-            let (made, structure, columns) = of_graph(graph, structure);
+            let (made, structure, columns) = columns_of(graph, structure, linearization);
             let together = together(&made, graph.leaves().state, columns);
             let groups = Groups::whole(graph.leaves(), precision, structure);
             let step = Step::new(precision, graph.clone(), made, together, structure, groups);
-            Ok(Made { together, columns, ..Made::of(splice(&template, &step)?) })
+            Ok(Made { together, columns, ..Made::of(splice(template, &step)?) })
         }
         Division::Parts(parts) => {
             let size = structure.block_size(problem.state_dim());
@@ -147,12 +189,13 @@ pub(super) fn linearizing<D: Recurrence>(
             let diagonal = size == 1 || linearization != Linearization::Full;
             let made =
                 of_parts((problem.params().len(), precision), parts, diagonal, |kind, groups| {
-                    let (made, structure, columns) = of_graph(&kind.graph, of_part);
+                    let (made, structure, columns) =
+                        columns_of(&kind.graph, of_part, linearization);
                     let together = together(&made, size, columns);
                     (width, share) = (columns, together);
                     let graph = kind.graph.clone();
                     let step = Step::new(precision, graph, made, together, structure, groups);
-                    splice(&template, &step)
+                    splice(template, &step)
                 })?;
             Ok(Made { together: share, columns: width, ..made })
         }

@@ -1,127 +1,26 @@
 //! The stages of a sweep.
 
+use super::Cuda;
 use super::blocks::CudaBlocks;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::{Kernels, THREADS};
 use super::maps::CudaMaps;
+use super::newton::Form;
 use super::programs::parts_of;
-use super::{Cuda, Inputs};
+use super::trajectory::{CudaTrajectory, block_words};
 use crate::backend::{Block, BlockSweep, Cost, LinearizeSettings, Linearized, Rolled, Sweep};
 use crate::dynamics::recurrence::Counted;
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
 use crate::problem::Problem;
+use crate::scalar::Parameter;
 use crate::scalar::count::Operations;
-use crate::scalar::{Parameter, Real};
 use crate::solver::{Linearization, Tolerance};
 use ndarray::{Array3, ArrayView3};
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
-
-/// States `[B, T, n]` on the device, with the inputs `[B, T, m]` that they are driven by.
-#[derive(Debug)]
-pub struct CudaTrajectory<R> {
-    states: Buffer,
-    inputs: Arc<Buffer>,
-    pub(super) batch: usize,
-    pub(super) max_steps: usize,
-    pub(super) n: usize,
-    m: usize,
-    precision: PhantomData<R>,
-}
-
-impl<R: Real> CudaTrajectory<R> {
-    pub(super) fn states(&self) -> &Buffer {
-        &self.states
-    }
-
-    /// The first argument of kernels that sweep.
-    pub(super) fn arguments(&self, states: &Buffer, tolerance: Option<Tolerance>) -> Arguments {
-        let bytes = |count: usize| (count * size_of::<R>()) as u64;
-        let (atol, rtol) = tolerance.map_or((0.0, 0.0), |t| (t.atol, t.rtol));
-        Arguments::default().structure(&[
-            states.address(),
-            self.inputs.address(),
-            bytes(self.n),
-            bytes(self.m),
-            atol.to_bits(),
-            rtol.to_bits(),
-        ])
-    }
-
-    /// A block's place among the steps of all sequences.
-    fn place(&self, block: &Block) -> usize {
-        block.batch * self.max_steps + block.start
-    }
-
-    /// Words of 4 bytes in a state.
-    fn words(&self) -> usize {
-        self.n * size_of::<R>() / 4
-    }
-}
-
-/// Blocks as the kernels want them: where their inputs and states begin, their length, whether a sequence ends or begins with them.
-pub(super) fn block_words(block: &Block, input: usize, state: usize, last: bool) -> [u64; 3] {
-    let flags = u64::from(last) | u64::from(block.start == 0) << 1;
-    [input as u64, state as u64, block.len as u64 | flags << 32]
-}
 
 impl Cuda {
-    pub(super) fn upload_blocks<D: Recurrence>(
-        &self,
-        problem: &Problem<'_, D>,
-        trajectory: &CudaTrajectory<D::Real>,
-        blocks: &[Block],
-    ) -> Result<Buffer> {
-        let words: Vec<u64> = blocks
-            .iter()
-            .flat_map(|block| {
-                let place = trajectory.place(block);
-                let last = block.start + block.len == problem.steps(block.batch);
-                block_words(block, place, place, last)
-            })
-            .collect();
-        self.device.upload(&words)
-    }
-
-    /// The inputs `[B, T, m]` on the device; those of the last problem are there still.
-    fn inputs<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Result<Arc<Buffer>> {
-        let identity = problem.graph_identity();
-        let last = || self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Inputs { problem, all }) = &*last()
-            && *problem == identity
-        {
-            return Ok(Arc::clone(all));
-        }
-        let (batch, steps, m) = (problem.batch_size(), problem.max_steps(), problem.input_dim());
-        let mut inputs = self.device.allocate(batch * steps * m * size_of::<D::Real>())?;
-        for b in 0..batch {
-            let offset = b * steps * m * size_of::<D::Real>();
-            inputs.write(offset, Number::wrap(problem.inputs(b)))?;
-        }
-        let inputs = Arc::new(inputs);
-        *last() = Some(Inputs { problem: identity, all: Arc::clone(&inputs) });
-        Ok(inputs)
-    }
-
-    /// The states at `places` of a trajectory.
-    fn gather<R: Real>(&self, trajectory: &CudaTrajectory<R>, places: &[u64]) -> Result<Buffer> {
-        let words = trajectory.words();
-        let listed = self.device.upload(places)?;
-        let out = self.device.allocate(places.len() * words * 4)?;
-        let arguments = Arguments::default()
-            .buffer(&trajectory.states)
-            .buffer(&listed)
-            .word(places.len() as u64)
-            .word(words as u64)
-            .buffer(&out);
-        let grid = Grid::over(places.len() * words, THREADS, 1);
-        // SAFETY: the arguments of `gather`; all places are in the trajectory, and `out` has room for them.
-        unsafe { self.modules.states()?.launch("gather", grid, &arguments) }?;
-        Ok(out)
-    }
-
     /// Rolls blocks that are already on the device from the states in `starts`.
     #[allow(clippy::too_many_arguments)]
     fn roll_blocks<D: Recurrence>(
@@ -186,6 +85,18 @@ impl<D: Recurrence> Sweep<D> for Cuda {
 
     fn structure(&self, problem: &Problem<'_, D>) -> Structure {
         self.modules.structure(problem)
+    }
+
+    fn chunk_steps(&self, problem: &Problem<'_, D>, linearization: Linearization) -> usize {
+        /// Of chunks whose maps stay in their block of threads: a thread's chain of steps is short, and what contracts closes in within
+        /// two or three sweeps.
+        const FUSED: usize = 32;
+        /// Of chunks whose maps go through memory.
+        const STAGED: usize = 256;
+        let structure = self.modules.structure(problem);
+        let form = Form::of(problem.state_dim(), structure, linearization);
+        let steps = if self.fused && form.is_some() { FUSED } else { STAGED };
+        self.chunk_steps.unwrap_or(steps)
     }
 
     fn cost(&self, problem: &Problem<'_, D>) -> Cost {

@@ -142,7 +142,7 @@ fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64)
     let size = run.backend.structure(run.problem).block_size(run.problem.state_dim());
     let affordable = NEWTON_SHARE * gain / (1.0 + TANGENT * size as f64);
     let damped = affordable as usize;
-    let limit = run.sweep_limit(newton::chunk_length(run, None));
+    let limit = run.sweep_limit(newton::chunk_length(run, Linearization::Full, None));
     let ending = Ending::Impatient { limit, damped };
     let Outcome::Astray(rest) = newton::solve(run, Linearization::Full, None, ending)? else {
         return Ok(());
@@ -151,7 +151,8 @@ fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64)
     if sweeps >= FEWEST && run.backend.can_smooth() {
         run.reason.push_str("; Newton did not close in, ELK went on");
         // So that its chunks fill the lanes.
-        let block = newton::chunk_length(run, None).div_ceil(elk::CHUNK_BLOCKS);
+        let block =
+            newton::chunk_length(run, Linearization::Full, None).div_ceil(elk::CHUNK_BLOCKS);
         if elk::solve(run, Linearization::Full, block, LAMBDA, limit.min(run.sweeps + sweeps))? {
             return Ok(());
         }

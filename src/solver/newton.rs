@@ -83,7 +83,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         describe_structure(run);
     }
     if run.problem.guess().is_none() {
-        let chunks = partition(run.problem, chunk_length(run, block));
+        let chunks = partition(run.problem, chunk_length(run, linearization, block));
         roll_from_initial_states(run, &chunks)?;
     }
     let pace = Pace::new(run.settings.damping);
@@ -126,7 +126,7 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
     ending: Ending,
     mut pace: Pace,
 ) -> Result<Outcome> {
-    let chunk_len = chunk_length(run, block);
+    let chunk_len = chunk_length(run, linearization, block);
     let chunks = partition(run.problem, chunk_len);
     let blocks = partition(run.problem, block.unwrap_or(chunk_len));
     run.describe_blocks(&blocks);
@@ -225,11 +225,11 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
 /// Steps in a chunk: what fills the lanes, in whole blocks.
 pub(super) fn chunk_length<D: Recurrence, B: Sweep<D>>(
     run: &Run<'_, '_, D, B>,
+    linearization: Linearization,
     block: Option<usize>,
 ) -> usize {
-    const STEPS: usize = 256;
-    let width = run.backend.width();
-    let groups = groups_for(run.problem.total_steps(), width, STEPS, run.backend.groups());
+    let (width, steps) = (run.backend.width(), run.backend.chunk_steps(run.problem, linearization));
+    let groups = groups_for(run.problem.total_steps(), width, steps, run.backend.groups());
     let chunk = length_for(run.problem, groups, width);
     match block {
         Some(block) => chunk.next_multiple_of(block),

@@ -66,7 +66,8 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
                 jacobi::solve(&mut run, block, None, false)?;
             }
             Method::Sweeps(linearization) => {
-                let len = settings.block.unwrap_or_else(|| newton::chunk_length(&run, None));
+                let chunk = || newton::chunk_length(&run, linearization, None);
+                let len = settings.block.unwrap_or_else(chunk);
                 let ending = newton::Ending::Limit(run.sweep_limit(len));
                 newton::solve(&mut run, linearization, settings.block, ending)?;
             }

@@ -12,6 +12,7 @@ mod gradients;
 #[path = "../solver/maps.rs"]
 #[allow(dead_code, reason = "the solver's tests read the rest")]
 mod maps;
+mod newton;
 mod parts;
 mod scans;
 mod solves;

@@ -1,4 +1,4 @@
-//! The instructions for the markers of `ptx/sweeps.cu`.
+//! The instructions for the markers of `ptx/sweeps.cu` and `ptx/newton.cu`.
 //!
 //! A kernel holds in registers `%x0..` the state, `%size0..` the components' sizes, and `%v0..` columns of
 //! a derivative, one after the other.
@@ -29,7 +29,7 @@ pub(in crate::backends::cuda) struct Step {
     precision: Precision,
     value: Graph,
     columns: Columns,
-    /// Columns in one thread of `linearize`.
+    /// Columns in one thread of a kernel that linearises.
     together: usize,
     structure: Structure,
     groups: Groups,
@@ -64,6 +64,7 @@ impl Step {
         match kernel {
             "linearize" => self.together,
             "replay" => 1,
+            _ if kernel.starts_with("newton_") => self.together,
             _ => 0,
         }
     }
@@ -259,14 +260,9 @@ impl Step {
         group: &str,
         count: &str,
     ) {
-        let (n, bytes) = (self.n(), self.precision.bytes());
         text.address(map);
-        text.predicates(1);
-        text.line(".reg .u32 %column;");
-        for g in 0..columns {
-            text.line(format!("mad.lo.u32 %column, {group}, {columns}, {g};"));
-            text.line(format!("setp.lt.u32 %q0, %column, {count};"));
-            text.line("{");
+        self.each_column(text, columns, group, count, |text, g| {
+            let (n, bytes) = (self.n(), self.precision.bytes());
             text.line(".reg .u64 %to;");
             text.line(format!("mad.wide.u32 %to, %column, {bytes}, %at;"));
             let mut bases = Bases::new("%rb");
@@ -274,8 +270,85 @@ impl Step {
                 let at = text.operand(&mut bases, "%to", row);
                 text.line(format!("@%q0 st.global.$ [{at}], %v{};", g * n + i));
             }
+        });
+    }
+
+    /// As [`store_columns`](Self::store_columns), but the rows of this thread's map are one after the other.
+    fn share_columns(
+        &self,
+        text: &mut Text<'_>,
+        columns: usize,
+        map: &str,
+        group: &str,
+        count: &str,
+    ) {
+        let (n, bytes) = (self.n(), self.precision.bytes());
+        let row = self.structure.block_size(n) * bytes;
+        text.shared(map);
+        self.each_column(text, columns, group, count, |text, g| {
+            text.line(".reg .u64 %to;");
+            text.line(format!("mad.wide.u32 %to, %column, {bytes}, %sh;"));
+            self.each(|i| {
+                text.line(format!("@%q0 st.shared.$ [%to+{}], %v{};", i * row, g * n + i));
+            });
+        });
+    }
+
+    /// In a scope for each column `g` of the thread: its number among all is in `%column`, and `%q0` says whether it is one of the map's.
+    fn each_column(
+        &self,
+        text: &mut Text<'_>,
+        columns: usize,
+        group: &str,
+        count: &str,
+        mut work: impl FnMut(&mut Text<'_>, usize),
+    ) {
+        text.predicates(1);
+        text.line(".reg .u32 %column;");
+        for g in 0..columns {
+            text.line(format!("mad.lo.u32 %column, {group}, {columns}, {g};"));
+            text.line(format!("setp.lt.u32 %q0, %column, {count};"));
+            text.line("{");
+            work(text, g);
             text.line("}");
         }
+    }
+
+    fn share_change(&self, text: &mut Text<'_>, to: &str, at: &str) {
+        let bytes = self.precision.bytes();
+        text.shared(to);
+        text.address(at);
+        text.numbers(1);
+        self.each(|i| {
+            text.load("%n0", i);
+            text.line(format!("sub.rn.$ %n0, %x{i}, %n0;"));
+            text.line(format!("st.shared.$ [%sh+{}], %n0;", i * bytes));
+        });
+    }
+
+    fn move_start(&self, text: &mut Text<'_>, [to, old, change, end]: [&str; 4]) {
+        let (n, bytes) = (self.n(), self.precision.bytes());
+        text.shared(change);
+        text.line(".reg .pred %finite;");
+        for (name, address) in [("old", old), ("end", end)] {
+            text.line(format!(".reg .$ %{name}<{n}>;"));
+            text.address_as(&format!("%{name}_at"), address);
+            self.each(|i| {
+                let at = text.component_of(&format!("%{name}_at"), i);
+                text.line(format!("ld.global.$ %{name}{i}, [{at}];"));
+            });
+        }
+        text.line(format!(".reg .$ %moved<{n}>;"));
+        text.address(to);
+        self.each(|i| {
+            text.line(format!("ld.shared.$ %moved{i}, [%sh+{}];", i * bytes));
+            text.line(format!("add.rn.$ %moved{i}, %old{i}, %moved{i};"));
+            for other in ["%end", "%old"] {
+                text.line(format!("testp.finite.$ %finite, %moved{i};"));
+                text.line(format!("selp.$ %moved{i}, %moved{i}, {other}{i}, %finite;"));
+            }
+            text.store(&format!("%moved{i}"), i);
+        });
     }
 
     fn store_end(
@@ -354,6 +427,7 @@ impl Markers for Step {
             ("fade_sizes", []) => self.fade_sizes(&mut text),
             ("step", [at]) => self.step(&mut text, at),
             ("linear_step", [at]) => self.linear_step(&mut text, at, columns),
+            ("change_step", [at]) => self.linear_step(&mut text, at, 1),
             ("meet", [within, residual, at, atol, rtol]) => {
                 self.compare(&mut text, true, within, residual, [at, atol, rtol]);
             }
@@ -373,6 +447,13 @@ impl Markers for Step {
             }
             ("store_columns", [map, group, count]) => {
                 self.store_columns(&mut text, columns, map, group, count);
+            }
+            ("share_columns", [map, group, count]) => {
+                self.share_columns(&mut text, columns, map, group, count);
+            }
+            ("share_change", [to, at]) => self.share_change(&mut text, to, at),
+            ("move_start", [to, old, change, end]) => {
+                self.move_start(&mut text, [to, old, change, end]);
             }
             ("store_end", [at, group, count, factor]) => {
                 self.store_end(&mut text, columns, [at, group, count, factor]);

@@ -35,8 +35,19 @@ impl<'g> Text<'g> {
 
     /// Declares `%at`, the address in global memory.
     pub(super) fn address(&mut self, generic: &str) {
-        self.line(".reg .u64 %at;");
-        self.line(format!("cvta.to.global.u64 %at, {generic};"));
+        self.address_as("%at", generic);
+    }
+
+    /// Declares the register of that name, the address in global memory.
+    pub(super) fn address_as(&mut self, name: &str, generic: &str) {
+        self.line(format!(".reg .u64 {name};"));
+        self.line(format!("cvta.to.global.u64 {name}, {generic};"));
+    }
+
+    /// Declares `%sh`, the address in shared memory.
+    pub(super) fn shared(&mut self, generic: &str) {
+        self.line(".reg .u64 %sh;");
+        self.line(format!("cvta.to.shared.u64 %sh, {generic};"));
     }
 
     pub(super) fn numbers(&mut self, count: usize) {
@@ -54,7 +65,12 @@ impl<'g> Text<'g> {
 
     /// The thread's component `i` of the state at `%at`.
     pub(super) fn component(&mut self, i: usize) -> String {
-        self.bases.at(&mut self.body, "%at", self.groups.states[i])
+        self.component_of("%at", i)
+    }
+
+    /// The thread's component `i` of the state at the address in a register.
+    pub(super) fn component_of(&mut self, at: &str, i: usize) -> String {
+        self.bases.at(&mut self.body, at, self.groups.states[i])
     }
 
     pub(super) fn load(&mut self, register: &str, i: usize) {

@@ -1,0 +1,295 @@
+//! Newton's sweeps in one launch each: `ptx/newton.cu`.
+
+use super::Cuda;
+use super::driver::{Arguments, Buffer, Grid, Number};
+use super::kernels::{Kernels, THREADS, suffix};
+use super::programs::parts_of;
+use super::trajectory::CudaTrajectory;
+use crate::backend::{Block, LinearizeSettings, Linearized};
+use crate::dynamics::{Recurrence, Structure};
+use crate::error::Result;
+use crate::problem::Problem;
+use crate::scalar::Real;
+use crate::solver::Linearization;
+use std::marker::PhantomData;
+
+/// Tiles in a group, as in the kernels.
+const GROUP: usize = 32;
+
+/// One of the kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A thread for each chunk, whose map is diagonal.
+    Diagonal { n: usize },
+    /// Some threads for each chunk, whose map is dense.
+    Dense { n: usize },
+    /// A thread for each component of a chunk; none depends on another.
+    Parts,
+}
+
+impl Form {
+    /// Components of the largest state whose map is dense.
+    const LARGEST: usize = 8;
+    /// Components of the largest state that a thread has whole.
+    const WHOLE: usize = 16;
+
+    /// The kernel for states of `n` components whose Jacobians have that structure, if there is one.
+    pub(super) fn of(n: usize, structure: Structure, linearization: Linearization) -> Option<Self> {
+        let diagonal = n == 1 || structure == Structure::Diagonal;
+        match linearization {
+            Linearization::Zero | Linearization::Identity => None,
+            _ if n == 0 => None,
+            _ if parts_of(n, structure) > 1 => diagonal.then_some(Form::Parts),
+            Linearization::Full if !diagonal => {
+                let dense = structure == Structure::Dense && n <= Self::LARGEST;
+                dense.then_some(Form::Dense { n })
+            }
+            Linearization::Full | Linearization::Diagonal => {
+                (n <= Self::WHOLE).then_some(Form::Diagonal { n })
+            }
+        }
+    }
+
+    /// Columns of a map in one thread: as many as ptxas holds in registers.
+    pub(super) fn together<R: Real>(self) -> usize {
+        match self {
+            Form::Diagonal { .. } | Form::Parts => 2,
+            Form::Dense { n } if n < 4 || n == 4 && R::SINGLE => n + 1,
+            Form::Dense { .. } => 3,
+        }
+    }
+
+    pub(super) fn kernel<R: Real>(self) -> String {
+        let precision = suffix::<R>();
+        match self {
+            Form::Diagonal { .. } => format!("newton_diagonal_{}_{precision}", self.lanes()),
+            Form::Dense { n } => format!("newton_dense_{n}_{precision}"),
+            Form::Parts => format!("newton_parts_{precision}"),
+        }
+    }
+
+    /// Components that a tile has room for.
+    fn lanes(self) -> usize {
+        match self {
+            Form::Diagonal { n } => n.next_power_of_two(),
+            Form::Dense { n } => n,
+            Form::Parts => 8,
+        }
+    }
+
+    /// Chunks of a tile.
+    fn rows(self) -> usize {
+        match self {
+            Form::Diagonal { n: ..5 } | Form::Dense { n: ..4 } => 128,
+            Form::Diagonal { n: ..9 } | Form::Dense { n: 4 } => 64,
+            Form::Diagonal { .. } | Form::Dense { .. } | Form::Parts => 32,
+        }
+    }
+
+    /// Numbers that a tile publishes.
+    fn published(self) -> usize {
+        let lanes = self.lanes();
+        match self {
+            Form::Dense { .. } => lanes * (lanes + 3),
+            Form::Diagonal { .. } | Form::Parts => lanes * 4,
+        }
+    }
+
+    /// Tiles beside each other, where `parts` are swept.
+    fn across(self, parts: usize) -> usize {
+        match self {
+            Form::Parts => parts.div_ceil(self.lanes()),
+            Form::Diagonal { .. } | Form::Dense { .. } => 1,
+        }
+    }
+
+    /// Threads of a block, for so many columns.
+    fn threads<R: Real>(self, columns: usize) -> usize {
+        match self {
+            Form::Parts => self.rows() * self.lanes(),
+            Form::Diagonal { .. } | Form::Dense { .. } => {
+                self.rows() * columns.div_ceil(self.together::<R>())
+            }
+        }
+    }
+}
+
+/// The states before the chunks of all sequences, on the device, and what tiles publish of their maps.
+#[derive(Debug)]
+pub struct FusedSweeps<R> {
+    form: Form,
+    kernels: Kernels,
+    chunks: Vec<Block>,
+    n: usize,
+    listed: Buffer,
+    /// `[chunks, n]` each: before the chunks in the last sweep, in the next one, and room for those of the one after it.
+    starts: [Buffer; 3],
+    /// Whether `starts` are known.
+    begun: bool,
+    /// Steps of a block and factor of the last sweep, whose changes are to be replayed.
+    last: Option<(usize, f64)>,
+    ends: Buffer,
+    results: Buffer,
+    totals: Buffer,
+    prefixes: Buffer,
+    /// Of tiles, of their groups, and a counter.
+    flags: Buffer,
+    tiles: usize,
+    /// Launches so far.
+    launches: u32,
+    precision: PhantomData<R>,
+}
+
+impl<R: Real> FusedSweeps<R> {
+    /// Sweeps over `chunks`, if there are kernels for them.
+    pub(super) fn new<D: Recurrence<Real = R>>(
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        chunks: &[Block],
+        settings: &LinearizeSettings,
+    ) -> Result<Option<Self>> {
+        let n = problem.state_dim();
+        let Some((form, kernels)) = cuda.modules.newton(problem, settings.linearization)? else {
+            return Ok(None);
+        };
+        let device = &cuda.device;
+        let numbers = |count: usize| device.allocate(count * size_of::<R>());
+        let states = || numbers(chunks.len() * n);
+        let tiles = chunks.len().div_ceil(form.rows()) * form.across(kernels.parts());
+        let groups = tiles.div_ceil(GROUP) + form.across(kernels.parts());
+        let mut flags = device.allocate((tiles + groups + 1) * size_of::<u32>())?;
+        flags.clear(0, (tiles + groups + 1) * size_of::<u32>())?;
+        Ok(Some(Self {
+            form,
+            n,
+            listed: cuda.upload_blocks(problem, trajectory, chunks)?,
+            starts: [states()?, states()?, states()?],
+            begun: false,
+            last: None,
+            ends: states()?,
+            results: device.allocate(chunks.len() * 16)?,
+            totals: numbers(tiles * form.published())?,
+            prefixes: numbers(groups * 2 * form.lanes())?,
+            flags,
+            tiles,
+            launches: 0,
+            chunks: chunks.to_vec(),
+            kernels,
+            precision: PhantomData,
+        }))
+    }
+
+    /// The states at the ends of the chunks.
+    pub(super) fn read_ends(&self) -> Result<Vec<R>> {
+        let mut ends = vec![R::default(); self.chunks.len() * self.n];
+        self.ends.read(0, Number::wrap_mut(&mut ends))?;
+        Ok(ends)
+    }
+
+    /// Takes the states before the chunks from the trajectory.
+    fn begin<D: Recurrence<Real = R>>(
+        &mut self,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+    ) -> Result<()> {
+        let indices: Vec<u32> = (0..self.chunks.len() as u32).collect();
+        let indices = cuda.device.upload(&indices)?;
+        let initial = cuda.device.upload(Number::wrap(problem.initial_states()))?;
+        let words = self.n * size_of::<R>() / 4;
+        let arguments = Arguments::default()
+            .buffer(trajectory.states())
+            .buffer(&self.listed)
+            .buffer(&indices)
+            .word(self.chunks.len() as u64)
+            .buffer(&initial)
+            .word(problem.max_steps() as u64)
+            .word(words as u64)
+            .buffer(&self.starts[1]);
+        let grid = Grid::over(self.chunks.len() * words, THREADS, 1);
+        // SAFETY: the arguments of `load_starts`; chunks are within the trajectory.
+        unsafe { cuda.modules.borders()?.launch("load_starts", grid, &arguments) }?;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Replays what the last sweep changed, linearises the chunks `active`, and finds where their maps take the starts of the chunks:
+    /// those of each sequence up to its first chunk with a residual stay.
+    pub(super) fn sweep<D: Recurrence<Real = R>>(
+        &mut self,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        active: &[usize],
+        settings: &LinearizeSettings,
+    ) -> Result<Vec<Linearized>> {
+        if !self.begun {
+            self.begin(cuda, problem, trajectory)?;
+        }
+        let all = active.len() == self.chunks.len();
+        let indices: Vec<u32> = active.iter().map(|&i| i as u32).collect();
+        let indices = if all { None } else { Some(cuda.device.upload(&indices)?) };
+        let several = |block: usize| self.chunks.iter().any(|chunk| chunk.len > block);
+        let columns = self.kernels.columns;
+        let threads = self.form.threads::<R>(columns + usize::from(several(settings.block)));
+        let replayed = self.last.filter(|&(block, _)| several(block));
+        let (last_block, last_factor) = replayed.unwrap_or_default();
+        let address = |buffer: Option<&Buffer>| buffer.map_or(0, Buffer::address);
+        let [old, starts, fresh] = &self.starts;
+        if self.form == Form::Parts {
+            self.results.clear(0, self.chunks.len() * 16)?;
+        }
+        let kernel = self.form.kernel::<R>();
+        let launch = |kind: usize, parts: usize| {
+            let across = self.form.across(parts);
+            let tiles = active.len().div_ceil(self.form.rows()) * across;
+            let flag = |number: usize| self.flags.address() + (number * size_of::<u32>()) as u64;
+            let groups = flag(self.tiles);
+            let counter = flag(self.flags.len() / size_of::<u32>() - 1);
+            let sweep = self.launches.wrapping_add(1 + kind as u32);
+            let arguments =
+                trajectory.arguments(trajectory.states(), Some(settings.tolerance)).structure(&[
+                    self.listed.address(),
+                    address(indices.as_ref()),
+                    active.len() as u64,
+                    address(replayed.and(Some(old))),
+                    starts.address(),
+                    fresh.address(),
+                    self.ends.address(),
+                    self.results.address(),
+                    last_block as u64,
+                    last_factor.to_bits(),
+                    settings.block as u64,
+                    settings.factor.to_bits(),
+                    columns as u64,
+                    self.n as u64,
+                    parts as u64,
+                    self.totals.address(),
+                    self.prefixes.address(),
+                    flag(0),
+                    groups,
+                    counter,
+                    u64::from(sweep),
+                ]);
+            (Grid { blocks: [tiles, 1], threads }, arguments)
+        };
+        // SAFETY: the arguments of the kernel; chunks are within the trajectory, there is room for the states of all chunks and for all
+        // tiles and groups, and no flag has the number of this launch.
+        unsafe { self.kernels.launch_each(&kernel, launch, problem.params(), None) }?;
+        self.launches = self.launches.wrapping_add(self.kernels.kinds() as u32);
+        let mut words = vec![0u64; 2 * self.chunks.len()];
+        self.results.read(0, &mut words)?;
+        let result = |&i: &usize| Linearized {
+            residual: f64::from_bits(words[2 * i]),
+            converged: words[2 * i + 1] as u32 == 0,
+        };
+        Ok(active.iter().map(result).collect())
+    }
+
+    /// Accepts where the last sweep took the starts; which of them stay it has found by the same rule as the solver.
+    pub(super) fn update(&mut self, settings: &LinearizeSettings) {
+        self.starts.rotate_left(1);
+        self.last = Some((settings.block, settings.factor));
+    }
+}
