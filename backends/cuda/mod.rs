@@ -12,6 +12,7 @@ mod emit;
 mod fault;
 mod gradients;
 mod kernels;
+mod listing;
 mod maps;
 mod newton;
 mod programs;
@@ -215,6 +216,12 @@ impl Cuda {
             None => Ok(programs::stepping(problem)?.text()),
             Some(linearization) => Ok(programs::linearized(problem, linearization)?.text()),
         }
+    }
+
+    /// The PTX of every module that is made for the steps of `problem`, with names. Needs no device.
+    #[doc(hidden)]
+    pub fn ptx_modules<D: Recurrence>(problem: &Problem<'_, D>) -> Result<Vec<(String, String)>> {
+        listing::modules(problem)
     }
 }
 

@@ -4,31 +4,22 @@
 use crate::maps::{Kind, Map};
 use crate::parts::{Assorted, Rotations};
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
-use deer_solver::{Cuda, Dynamics, Linearization, Problem};
+use deer_solver::{Cuda, Dynamics, Problem};
 use ndarray::{Array1, Array2};
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
-const ROLL: Option<Linearization> = None;
-const DEER: Option<Linearization> = Some(Linearization::Full);
-
-/// Writes the modules of these sweeps, and says how many there are.
-fn write(
-    folder: &Path,
-    name: &str,
-    dynamics: &impl Dynamics,
-    sweeps: &[Option<Linearization>],
-) -> usize {
+/// The modules of the kernels that are named, and how many there are.
+fn write(name: &str, dynamics: &impl Dynamics, kernels: &[&str]) -> usize {
+    let folder: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "generated"].iter().collect();
     let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
     let (x0, inputs) = (Array1::default(n), Array2::default((4, m)));
     let problem = Problem::new(dynamics, x0.view(), inputs.view()).unwrap();
     let mut written = 0;
-    for &linearization in sweeps {
-        let text = Cuda::ptx(&problem, linearization).unwrap();
-        let sweep = if linearization == DEER { "deer" } else { "roll" };
-        for (kind, module) in text.split(".version").skip(1).enumerate() {
-            let path = folder.join(format!("{name}_{sweep}_{kind}.ptx"));
-            fs::write(path, format!(".version{module}")).unwrap();
+    for (module, text) in Cuda::ptx_modules(&problem).unwrap() {
+        let (kernel, _) = module.rsplit_once('_').unwrap();
+        if kernels.contains(&kernel) {
+            fs::write(folder.join(format!("{name}_{module}.ptx")), text).unwrap();
             written += 1;
         }
     }
@@ -37,23 +28,39 @@ fn write(
 
 #[test]
 fn ptx_of_traced_steps_is_written() {
-    let folder = &Path::new(env!("CARGO_TARGET_TMPDIR")).join("generated");
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder).unwrap();
-    let both = &[ROLL, DEER];
+    let folder: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "generated"].iter().collect();
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let all = &["roll", "deer", "newton", "pull", "push", "push_state"];
+    let without_pull = &["roll", "deer", "newton", "push_state"];
+    let columns = &["deer", "newton", "push_state"];
+    let one_launch = &["newton", "push_state"];
     let modules = [
-        write(folder, "gru_2_f32", &Gru::<f32>::random(2, 2, 0), both),
-        write(folder, "gru_8_f32", &Gru::<f32>::random(2, 8, 0), &[ROLL]),
-        write(folder, "gru_16_f32", &Gru::<f32>::random(2, 16, 0), &[ROLL]),
-        write(folder, "elman_4_f64", &Elman::<f64>::random(2, 4, 0), &[DEER]),
-        write(folder, "lstm_3_f64", &Lstm::<f64>::random(2, 3, 0), &[DEER]),
-        write(folder, "lem_2_f64", &Lem::<f64>::random(2, 2, 0), both),
-        write(folder, "lorenz_f64", &Map::<f64>::new(Kind::Lorenz, &[0.01]), both),
-        write(folder, "diagonal_gru_256_f32", &DiagonalGru::<f32>::random(2, 256, 0), both),
-        write(folder, "diagonal_lstm_256_f64", &DiagonalLstm::<f64>::random(2, 256, 0), both),
-        write(folder, "assorted_f64", &Assorted::new(), &[ROLL]),
-        write(folder, "rotations_f64", &Rotations::new(false), both),
+        write("gru_1_f32", &Gru::<f32>::random(2, 1, 0), all),
+        write("gru_2_f32", &Gru::<f32>::random(2, 2, 0), all),
+        write("gru_2_f64", &Gru::<f64>::random(2, 2, 0), &["roll", "deer", "newton", "push"]),
+        write("gru_4_f32", &Gru::<f32>::random(2, 4, 0), all),
+        write("gru_4_f64", &Gru::<f64>::random(2, 4, 0), without_pull),
+        write("gru_6_f32", &Gru::<f32>::random(2, 6, 0), &["roll", "deer", "newton", "pull"]),
+        write("gru_8_f32", &Gru::<f32>::random(2, 8, 0), &["roll", "newton", "push_state"]),
+        write("gru_16_f32", &Gru::<f32>::random(2, 16, 0), &["roll"]),
+        write("elman_1_f64", &Elman::<f64>::random(2, 1, 0), &["roll", "deer", "pull"]),
+        write("elman_3_f32", &Elman::<f32>::random(2, 3, 0), one_launch),
+        write("elman_4_f64", &Elman::<f64>::random(2, 4, 0), &["deer", "newton", "push"]),
+        write("elman_5_f32", &Elman::<f32>::random(2, 5, 0), one_launch),
+        write("elman_7_f32", &Elman::<f32>::random(2, 7, 0), one_launch),
+        write("lstm_3_f64", &Lstm::<f64>::random(2, 3, 0), &["deer", "newton"]),
+        write("lstm_4_f32", &Lstm::<f32>::random(2, 4, 0), all),
+        write("lem_2_f64", &Lem::<f64>::random(2, 2, 0), without_pull),
+        write("tanh_5_f64", &Map::<f64>::tanh(5, 1.0, 0), all),
+        write("tanh_6_f64", &Map::<f64>::tanh(6, 1.0, 0), columns),
+        write("lorenz_f64", &Map::<f64>::new(Kind::Lorenz, &[0.01]), all),
+        write("diagonal_gru_16_f32", &DiagonalGru::<f32>::random(2, 16, 0), without_pull),
+        write("diagonal_gru_256_f32", &DiagonalGru::<f32>::random(2, 256, 0), all),
+        write("diagonal_lstm_256_f64", &DiagonalLstm::<f64>::random(2, 256, 0), all),
+        write("assorted_f64", &Assorted::new(), &["roll", "deer", "pull", "push_state"]),
+        write("rotations_f64", &Rotations::new(false), all),
     ];
-    // One of the steps has three kinds of parts.
-    assert_eq!(modules, [2, 1, 1, 1, 1, 2, 2, 2, 2, 3, 2]);
+    // One of the steps has three kinds of parts, two no kernel for a sweep in one launch.
+    assert_eq!(modules, [6, 6, 4, 6, 4, 4, 3, 1, 3, 2, 3, 2, 2, 2, 6, 4, 6, 3, 6, 4, 6, 5, 12, 5]);
 }

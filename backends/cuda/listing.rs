@@ -1,0 +1,36 @@
+//! All PTX that is made for the steps of a problem, for who assembles it without a device.
+
+use super::gradients::{pulling, pushing};
+use super::newton::Form;
+use super::programs::{self, Made};
+use crate::dynamics::Recurrence;
+use crate::error::Result;
+use crate::graph::adjoint::Adjoint;
+use crate::graph::tangent::Tangent;
+use crate::problem::Problem;
+use crate::solver::Linearization;
+
+/// The modules that are made for the steps of `problem`, with names: `roll`, `deer` and `newton` (DEER in stages and in one launch),
+/// `pull`, `push` and `push_state` (derivatives backwards, forwards in all and in the state alone), each with the number of the kind of
+/// parts. There is no `newton` where one launch has no kernel for them.
+pub(super) fn modules<D: Recurrence>(problem: &Problem<'_, D>) -> Result<Vec<(String, String)>> {
+    let full = Linearization::Full;
+    let structure = programs::structure(problem);
+    let graph = problem.graph()?;
+    let tangent = Tangent::new(graph);
+    let mut modules = Vec::new();
+    let mut add = |name: &str, made: Made| {
+        for (kind, (text, _)) in made.programs.into_iter().enumerate() {
+            modules.push((format!("{name}_{kind}"), text));
+        }
+    };
+    add("roll", programs::stepping(problem)?);
+    add("deer", programs::linearized(problem, full)?);
+    if let Some(form) = Form::of(problem.state_dim(), structure, full) {
+        add("newton", programs::newton(problem, structure, full, form)?);
+    }
+    add("pull", pulling::<D::Real>(&Adjoint::with_all_factors(graph))?);
+    add("push", pushing::<D::Real>(&tangent, true)?);
+    add("push_state", pushing::<D::Real>(&tangent, false)?);
+    Ok(modules)
+}
