@@ -7,6 +7,7 @@ use crate::parts::Assorted;
 use deer_solver::cells::{DiagonalGru, Elman, Gru, Lem, Lstm};
 use deer_solver::{Cpu, Cuda, Damping, Dynamics, Problem, Real, Solution, Solver, Termination};
 use ndarray::{Array2, ArrayView2};
+use proptest::prelude::*;
 
 /// A problem with sequences of `lengths` steps, for `work`.
 fn with_problem<D: Dynamics, T>(
@@ -109,6 +110,34 @@ fn states_in_parts() {
     all_forms("diagonal 37, f32", &DiagonalGru::<f32>::random(2, 37, 1), &[211, 80]);
     all_forms("diagonal 24, f64", &DiagonalGru::<f64>::random(2, 24, 1), &[170]);
     all_forms("three kinds", &Assorted::new(), &[40, 33]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any lengths, chunks and blocks, with and without damping, against the CPU's solution.
+    #[test]
+    fn any_batch_is_the_cpus(
+        n in 1usize..=9,
+        lengths in prop::collection::vec(1usize..420, 1..6),
+        chunk in 1usize..60,
+        block in prop::option::of(1usize..25),
+        damping in prop::option::of(0.0f64..0.4),
+        gain in 0.3f64..1.2,
+        seed in 0u64..1000,
+    ) {
+        let map = Map::<f64>::tanh(n, gain, seed);
+        let solver = Solver::deer();
+        let solver = block.map_or(solver.clone(), |block| solver.block(block));
+        let solver = damping.map_or(solver.clone(), |k| solver.damping(k));
+        with_problem(&map, &lengths, seed, |problem| {
+            let there = solver.solve(problem, &Cpu::new()).unwrap();
+            let here = solver.solve(problem, &cuda().with_chunk_steps(chunk)).unwrap();
+            assert!(here.converged() && there.converged(), "{}", here.report());
+            let apart = difference(here.states(), there.states());
+            assert!(apart <= 1e-11, "off by {apart:e}\n{}", here.report());
+        });
+    }
 }
 
 /// As many tiles as make more than two groups, with other tiles between those of a sequence.
