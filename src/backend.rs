@@ -24,6 +24,11 @@ pub trait Backend: Debug + Sync {
     fn groups(&self) -> usize {
         32
     }
+
+    /// Does `work` for each index below `count`, on the machine that the backend is called from, in any order.
+    fn each_here(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(work);
+    }
 }
 
 /// A run of consecutive steps of one sequence: `states[batch, start..start + len]`.

@@ -228,6 +228,10 @@ impl Backend for Cpu {
         let set = format!("{:?}", self.instruction_set).to_uppercase();
         format!("cpu, {threads} thread{plural}, {set}")
     }
+
+    fn each_here(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        self.each(count, work);
+    }
 }
 
 /// States `[B, T, n]` in memory.

@@ -42,12 +42,13 @@ impl<D: Recurrence> Kernel for Roll<'_, '_, D> {
         for t in (0..longest).step_by(tile::STEPS) {
             let steps = tile::STEPS.min(longest - t);
             tile::gather(self.lanes.iter().map(|lane| lane.inputs_at(t, steps, m)), &mut inputs);
-            // The lanes are too many streams for the hardware to look ahead of.
-            for lane in &*self.lanes {
-                prefetch(lane.inputs_at(t + tile::STEPS, tile::STEPS, m));
-                prefetch(lane.states_at(t + tile::STEPS, tile::STEPS, n));
-            }
             for k in 0..steps {
+                // The lanes are too many streams for the hardware to look ahead of. A few at each step: all of them at
+                // once would wait for each other.
+                for lane in self.lanes.iter().skip(k).step_by(tile::STEPS) {
+                    prefetch(lane.inputs_at(t + tile::STEPS, tile::STEPS, m));
+                    prefetch(lane.states_at(t + tile::STEPS, tile::STEPS, n));
+                }
                 let (before, after) = states.split_at_mut((k + 1) * n);
                 let u = &inputs[k * m..(k + 1) * m];
                 dynamics.advance(params, &before[k * n..], u, after, &mut work);

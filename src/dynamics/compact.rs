@@ -1,8 +1,9 @@
 //! Newton's method where the unknowns are up to two at each of one or three stages: sizes that the compiler knows, and no pivots to look for.
 
 use super::Residual;
+use super::course::{all, correction, minute, settled};
 use super::linearized::{PARTIALS, Room};
-use super::newton::{FAR, Newton, UNDAMPED, all, correction, minute, settled};
+use super::newton::{FAR, Newton, UNDAMPED};
 use crate::scalar::{Dual, Numeric, Parameter, Scalar};
 
 /// Unknowns of a stage at most.
@@ -66,11 +67,8 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         let k = S * width;
         let (mut guess, mut z) = ([zero; MOST], [zero; MOST]);
         residual.guess(params, x, u, &mut guess[..k]);
-        let mut moved = zero;
         for i in 0..k {
-            let lacks = learned.lacks[i];
-            z[i] = guess[i] + lacks;
-            moved = zero.select(lacks.abs(), one, moved);
+            z[i] = guess[i] + learned.lacks[i];
         }
         let (mut done, mut lost, mut before) = (zero, zero, zero);
         for iteration in 0..UNDAMPED {
@@ -86,12 +84,16 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             for (z, delta) in z.iter_mut().zip(&*delta) {
                 *z -= *delta;
             }
-            done = done.max(minute(delta, &z[..k]));
+            done = zero.select(done, done, minute(delta, &z[..k]));
             if all(done) {
                 break;
             }
             let now = correction(delta, &z[..k]);
             if iteration == 0 {
+                let mut moved = zero;
+                for lacks in &learned.lacks[..k] {
+                    moved = zero.select(lacks.abs(), one, moved);
+                }
                 let near = now.select(P::from_f64(FAR), one, zero);
                 lost = zero.select(moved, one - near, zero);
             } else {
@@ -103,7 +105,11 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             }
         }
         done = zero.select(lost, zero, done);
-        found.copy_from_slice(&z[..k]);
+        match width {
+            // Lengths known to the compiler, where a copy of any other is a call.
+            PAIR => found[..S * PAIR].copy_from_slice(&z[..S * PAIR]),
+            _ => found[..S].copy_from_slice(&z[..S]),
+        }
         if residual.learns() && all(done) {
             learned.note(&z[..k], &guess[..k]);
         }
@@ -156,12 +162,12 @@ impl<P: Scalar, const S: usize> Stages<P, S> {
     #[inline(always)]
     fn solve(&mut self, width: usize) {
         let block = |row: usize, column: usize| self.blocks[row][column];
-        let first = block(0, 0).inverse();
         let b0 = self.pair(0, width);
         if S == 1 {
-            self.set_pair(0, width, first.times(b0));
+            self.set_pair(0, width, block(0, 0).solve(b0));
             return;
         }
+        let first = block(0, 0).inverse();
         let (l10, l20) = (block(1, 0).product(first), block(2, 0).product(first));
         let (u01, u02) = (block(0, 1), block(0, 2));
         let second = block(1, 1).minus(l10, u01).inverse();
@@ -210,8 +216,22 @@ impl<P: Scalar> Pair<P> {
     #[inline(always)]
     fn inverse(self) -> Self {
         let [[a, b], [c, d]] = self.0;
-        let inverse = (a * d - b * c).recip();
+        let inverse = self.determinant().recip();
         Self([[d * inverse, -(b * inverse)], [-(c * inverse), a * inverse]])
+    }
+
+    /// `self⁻¹ · y` by Cramer's rule.
+    #[inline(always)]
+    fn solve(self, y: [P; 2]) -> [P; 2] {
+        let inverse = self.determinant().recip();
+        let [[a, b], [c, d]] = self.0;
+        [d.mul_add(y[0], -(b * y[1])) * inverse, a.mul_add(y[1], -(c * y[0])) * inverse]
+    }
+
+    #[inline(always)]
+    fn determinant(self) -> P {
+        let [[a, b], [c, d]] = self.0;
+        a.mul_add(d, -(b * c))
     }
 
     /// `self · right`

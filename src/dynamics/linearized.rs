@@ -1,6 +1,7 @@
 //! An equation's residual with its derivatives by the unknowns.
 
 use super::Residual;
+use super::newton::Sizes;
 use crate::scalar::{Dual, Numeric, Parameter, Scalar};
 
 /// Partials at a time: with two vectors in a value, more would spill registers.
@@ -43,15 +44,15 @@ pub struct Room<P: Numeric> {
 
 impl<P: Numeric> Room<P> {
     #[inline(always)]
-    pub(super) fn new<F: Residual<Real = P::Real>>(residual: &F) -> Self {
+    pub(super) fn new(sizes: Sizes) -> Self {
+        let Sizes { state, input, unknowns, scratch } = sizes;
         let zero = Dual::from_f64(0.0);
-        let all = residual.unknown_dim() + residual.scratch_dim();
         Self {
-            z: vec![zero; residual.unknown_dim()],
-            x: vec![zero; residual.state_dim()],
-            u: vec![zero; residual.input_dim()],
-            r: vec![zero; all],
-            plain: vec![P::from_f64(0.0); all],
+            z: vec![zero; unknowns],
+            x: vec![zero; state],
+            u: vec![zero; input],
+            r: vec![zero; unknowns + scratch],
+            plain: vec![P::from_f64(0.0); unknowns + scratch],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The recurrence.
 
 pub(crate) mod compact;
+mod course;
 mod delayed;
 pub(crate) mod elimination;
 mod extrapolation;

@@ -2,6 +2,7 @@
 
 use super::{Interpolation, grid};
 use crate::error::{Error, Result};
+use crate::scalar::vector::prefetch;
 use crate::scalar::{Real, Scalar};
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
@@ -80,9 +81,16 @@ impl Sampling {
     pub(super) fn coarsen<R: Real>(self, inputs: &[R], steps: usize, coarse: &mut [R]) {
         let (columns, m) = (self.columns(), self.m);
         let count = inputs.len() / columns;
+        let start = |k: usize| k * count / steps * columns;
+        // Far apart in memory: they arrive sooner when asked for together.
+        for k in 0..steps {
+            prefetch(&inputs[start(k)..][..columns]);
+        }
+        let mut from = 0;
         for (k, coarse) in coarse.chunks_exact_mut(columns).enumerate() {
-            let first = &inputs[k * count / steps * columns..][..columns];
-            let last = &inputs[((k + 1) * count / steps - 1) * columns..][..columns];
+            let to = start(k + 1);
+            let (first, last) = (&inputs[from..from + columns], &inputs[to - columns..to]);
+            from = to;
             coarse.copy_from_slice(first);
             coarse[1] = last[0] + last[1] - first[0];
             if self.interpolation == Interpolation::Linear {

@@ -84,14 +84,21 @@ impl InstructionSet {
             .unwrap_or(Self::Portable)
     }
 
-    /// Whether this machine can run it.
+    /// Whether this machine can run it and this build has it: sets below what the compiler was told that every machine has
+    /// (`-C target-cpu=native`, say) are left out.
     #[cfg(target_arch = "x86_64")]
     pub fn is_available(self) -> bool {
         match self {
-            Self::Portable | Self::Sse2 => true,
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Portable => !ASSUMES_AVX2 || cfg!(test),
+            Self::Sse2 => !ASSUMES_AVX2,
+            Self::Avx2 => {
+                !ASSUMES_AVX512
+                    && is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+            }
             Self::Avx512 => {
-                Self::Avx2.is_available()
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512dq")
@@ -100,7 +107,7 @@ impl InstructionSet {
         }
     }
 
-    /// Whether this machine can run it.
+    /// Whether this machine can run it and this build has it.
     #[cfg(not(target_arch = "x86_64"))]
     pub fn is_available(self) -> bool {
         self == Self::Portable
@@ -173,6 +180,18 @@ impl<const FMA: bool> Isa for One<FMA> {
     }
 }
 
+/// Whether the compiler may use these instructions everywhere: what is below them is then not compiled.
+#[cfg(target_arch = "x86_64")]
+const ASSUMES_AVX2: bool = cfg!(all(target_feature = "avx2", target_feature = "fma"));
+#[cfg(target_arch = "x86_64")]
+const ASSUMES_AVX512: bool = ASSUMES_AVX2
+    && cfg!(all(
+        target_feature = "avx512f",
+        target_feature = "avx512vl",
+        target_feature = "avx512dq",
+        target_feature = "avx512bw",
+    ));
+
 /// Runs `kernel` with the instructions of `set`, or of the best set below it that the machine has.
 #[inline]
 pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
@@ -180,15 +199,17 @@ pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     {
         use super::x86::{Avx2, Avx512, Sse2};
         match set {
+            // In tests only: users of x86-64 need not compile what no one runs there.
+            #[cfg(test)]
+            InstructionSet::Portable => Portable::enter(kernel),
+            _ if ASSUMES_AVX512 => Avx512::enter(kernel),
             InstructionSet::Avx512 if set.is_available() => Avx512::enter(kernel),
+            _ if ASSUMES_AVX2 => Avx2::enter(kernel),
             InstructionSet::Avx2 | InstructionSet::Avx512
                 if InstructionSet::Avx2.is_available() =>
             {
                 Avx2::enter(kernel)
             }
-            // In tests only: users of x86-64 need not compile what no one runs there.
-            #[cfg(test)]
-            InstructionSet::Portable => Portable::enter(kernel),
             _ => Sse2::enter(kernel),
         }
     }

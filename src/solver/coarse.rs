@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use ndarray::Array2;
+use std::sync::{Mutex, PoisonError};
 
 /// Cost of both grids and of the Jacobians, as a share of the loop's.
 const SHARE: f64 = 0.12;
@@ -113,23 +114,33 @@ impl<D: Recurrence> Grid<D> {
         blocks: &[Block],
         steps: usize,
     ) -> Self {
-        let (from, m) = (run.problem.input_dim(), coarser.input_dim());
-        let mut inputs = vec![Vec::new(); run.problem.batch_size()];
+        /// Blocks of a task.
+        const BLOCKS: usize = 64;
+        let problem = run.problem;
+        let (from, m) = (problem.input_dim(), coarser.input_dim());
+        let mut lengths = vec![0; problem.batch_size()];
         let mut pieces = Vec::with_capacity(blocks.len());
-        for block in blocks {
+        for &Block { batch, len, .. } in blocks {
             // The last block of a sequence may be shorter than the others.
-            let steps = steps.min(block.len);
-            let own: &mut Vec<D::Real> = &mut inputs[block.batch];
-            let before = own.len();
-            own.resize(before + steps * m, D::Real::default());
-            let fine = &run.problem.inputs(block.batch)[block.start * from..][..block.len * from];
-            run.problem.dynamics().coarsen(fine, steps, &mut own[before..]);
-            pieces.push(Block { batch: block.batch, start: before / m.max(1), len: steps });
+            let len = steps.min(len);
+            pieces.push(Block { batch, start: lengths[batch], len });
+            lengths[batch] += len;
         }
-        let inputs = inputs
-            .into_iter()
-            .map(|all| Array2::from_shape_vec((all.len() / m.max(1), m), all).unwrap_or_default())
+        let mut inputs: Vec<_> = lengths.iter().map(|&len| Array2::default((len, m))).collect();
+        let mut rest: Vec<_> =
+            inputs.iter_mut().map(|own| own.as_slice_mut().unwrap_or_default()).collect();
+        let mut targets: Vec<_> = (pieces.iter())
+            .map(|piece| rest[piece.batch].split_off_mut(..piece.len * m).unwrap_or_default())
             .collect();
+        let tasks: Vec<_> = targets.chunks_mut(BLOCKS).map(Mutex::new).collect();
+        run.backend.each_here(tasks.len(), &|task| {
+            let mut own = tasks[task].lock().unwrap_or_else(PoisonError::into_inner);
+            for (i, coarse) in (task * BLOCKS..).zip(own.iter_mut()) {
+                let Block { batch, start, len } = blocks[i];
+                let fine = &problem.inputs(batch)[start * from..][..len * from];
+                problem.dynamics().coarsen(fine, pieces[i].len, coarse);
+            }
+        });
         Self { coarser, inputs, pieces }
     }
 

@@ -64,7 +64,10 @@ fn describe<D: Dynamics>(
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn sweeps_and_residuals_are_as_before() {
-    let cpu = Cpu::with_threads(2).unwrap().instruction_set(InstructionSet::Sse2).unwrap();
+    // A build for newer machines alone does not have it.
+    let Ok(cpu) = Cpu::with_threads(2).unwrap().instruction_set(InstructionSet::Sse2) else {
+        return;
+    };
     let mut text = String::new();
     let t = &mut text;
     describe(t, &cpu, "GRU n = 3", &Gru::<f64>::random(2, 3, 1), 1, 1000);

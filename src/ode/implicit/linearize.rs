@@ -5,7 +5,8 @@ use crate::dynamics::compact::{self, MOST, PAIR, Stages};
 use crate::dynamics::linearized::{self, By, PARTIALS, Room, System, vary};
 use crate::ode::sampling::Sample;
 use crate::ode::{Ode, Scheme};
-use crate::scalar::{Dual, Numeric, Parameter, Scalar};
+use crate::scalar::dispatch::Kernel;
+use crate::scalar::{Dual, Isa, Numeric, Parameter, Scalar};
 
 impl<O: Ode> StepEquation<'_, O> {
     /// [`linearize`](crate::Residual::linearize) stage by stage, since each slope depends on its own stage alone.
@@ -20,7 +21,8 @@ impl<O: Ode> StepEquation<'_, O> {
         system: System<'_, P>,
     ) {
         let Some(tableau) = tableau(self.scheme) else {
-            return linearized::linearize(self, params, z, x, room, system);
+            // Long, and seldom wanted: out of the way of the others.
+            return P::enter(Exponential { equation: self, params, z, x, room, system });
         };
         let System { r, by, matrix } = system;
         let (n, m, k) = (self.ode.state_dim(), self.ode.input_dim(), z.len());
@@ -153,11 +155,32 @@ impl<O: Ode> StepEquation<'_, O> {
                 for j in 0..n {
                     r[row * n + j] = slope[j].value.mul_add(weight, r[row * n + j]);
                     for c in 0..n {
-                        blocks[row][stage].0[j][c] += slope[j].tangents[c] * weight;
+                        let entry = &mut blocks[row][stage].0[j][c];
+                        *entry = slope[j].tangents[c].mul_add(weight, *entry);
                     }
                 }
             }
         }
         system
+    }
+}
+
+/// The exponential scheme, differentiated as a whole.
+struct Exponential<'k, 'a, O: Ode, P: Numeric> {
+    equation: &'k StepEquation<'a, O>,
+    params: &'k [Parameter<O::Real>],
+    z: &'k [P],
+    x: &'k [P],
+    room: &'k mut Room<P>,
+    system: System<'k, P>,
+}
+
+impl<O: Ode, P: Numeric<Real = O::Real, Plain = P>> Kernel for Exponential<'_, '_, O, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Self { equation, params, z, x, room, system } = self;
+        linearized::linearize(equation, params, z, x, room, system);
     }
 }
