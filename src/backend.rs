@@ -140,8 +140,8 @@ pub trait Sweep<D: Recurrence>: Backend {
     /// from the number of threads.
     fn width(&self) -> usize;
 
-    /// Sequences that need not be cut.
-    fn full(&self) -> usize;
+    /// Sequences of a problem that need not be cut, since they keep the backend busy as they are.
+    fn full(&self, problem: &Problem<'_, D>) -> usize;
 
     /// The structure of the Jacobian that a sweep can exploit.
     fn structure(&self, problem: &Problem<'_, D>) -> Structure;

@@ -260,7 +260,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         2 * self.vector_width::<D::Real>()
     }
 
-    fn full(&self) -> usize {
+    fn full(&self, _: &Problem<'_, D>) -> usize {
         8 * Sweep::<D>::width(self)
     }
 

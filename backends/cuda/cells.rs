@@ -37,6 +37,15 @@ fn rows(kind: Kind) -> usize {
     }
 }
 
+/// Threads of a sequence.
+pub(super) fn threads_of(cell: BuiltIn) -> usize {
+    if cell.hidden <= NARROW {
+        WARP
+    } else {
+        (rows(cell.kind) * cell.hidden).next_multiple_of(WARP)
+    }
+}
+
 impl Cuda {
     /// The cell whose kernel runs the steps of `problem` in order.
     pub(super) fn cell<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Option<BuiltIn> {
@@ -83,8 +92,7 @@ impl Cuda {
         } else {
             let held = if cell.hidden <= 64 { 64 } else { 128 };
             kernel = format!("run_wide_{name}_{held}_{precision}");
-            let threads = (rows(cell.kind) * cell.hidden).next_multiple_of(WARP);
-            grid = Grid { blocks: [blocks.len(), 1], threads };
+            grid = Grid { blocks: [blocks.len(), 1], threads: threads_of(cell) };
             arguments = of_trajectory().buffer(&starts).buffer(&params).word(inputs).word(units);
         }
         let module = self.modules.cell(&kernel)?;

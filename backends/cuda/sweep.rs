@@ -2,6 +2,7 @@
 
 use super::Cuda;
 use super::blocks::CudaBlocks;
+use super::cells::threads_of;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::{Kernels, THREADS};
 use super::maps::CudaMaps;
@@ -79,8 +80,13 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         32
     }
 
-    fn full(&self) -> usize {
-        THREADS * self.device.processors()
+    fn full(&self, problem: &Problem<'_, D>) -> usize {
+        // To look at the step takes time, and these cells' units all depend on each other.
+        let threads = match self.cell(problem) {
+            Some(cell) => threads_of(cell),
+            None => parts_of(problem.state_dim(), self.modules.structure(problem)),
+        };
+        (THREADS * self.device.processors()).div_ceil(threads.max(1))
     }
 
     fn structure(&self, problem: &Problem<'_, D>) -> Structure {

@@ -37,7 +37,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     if total < SHORT {
         return in_order(run, format!("{total} steps are too few to share out"));
     }
-    if problem.batch_size() >= run.backend.full() {
+    if problem.batch_size() >= run.backend.full(problem) {
         return in_order(run, format!("{} sequences fill the lanes", problem.batch_size()));
     }
     let cost = run.backend.cost(problem);

@@ -6,8 +6,8 @@ use crate::maps::{Noise, methods, with_block};
 use deer_solver::cells::{DiagonalGru, DiagonalLstm};
 use deer_solver::dynamics::Structure;
 use deer_solver::scalar::{Param, Scalar};
-use deer_solver::{Dynamics, Linearization, Method, Problem, Real, Solver};
-use ndarray::{Array2, ArrayView2};
+use deer_solver::{Backend, Dynamics, Linearization, Method, Problem, Real, Solver};
+use ndarray::{Array2, Array3, ArrayView2};
 
 /// Every method on sequences of different length.
 fn every_method<D: Dynamics>(what: &str, dynamics: &D, lengths: &[usize]) {
@@ -190,4 +190,22 @@ fn auto_on_many_components() {
     assert!(solution.converged() && solution.report().method != Method::Auto);
     let apart = difference(solution.states(), plain_loop(&problem).view());
     assert!(apart <= 1e-5, "off by {apart:e}\n{}", solution.report());
+}
+
+/// As many sequences as give each multiprocessor 128 threads, a thread for each part, run in order.
+#[test]
+fn sequences_of_many_parts_fill_a_card() {
+    let device = cuda();
+    let described = device.describe();
+    let processors = described.split_whitespace().rev().nth(1).unwrap();
+    let full = processors.parse::<usize>().unwrap().div_ceil(2);
+    let gru = DiagonalGru::<f32>::random(1, 256, 1);
+    let in_order = |batch: usize| {
+        let inputs = Array3::from_elem((batch, 600, 1), 0.3);
+        let x0 = Array2::zeros((batch, 256));
+        let problem = Problem::batch(&gru, x0.view(), inputs.view()).unwrap();
+        let solution = Solver::auto().solve(&problem, &device).unwrap();
+        solution.report().to_string().contains("sequences fill the lanes")
+    };
+    assert!(in_order(full) && !in_order(full - 1), "{described}");
 }
