@@ -1,8 +1,9 @@
 //! Newton's sweeps, with what they keep of all chunks on the device: in one launch each where there is a kernel for that, else in stages.
 
 use super::Cuda;
-use super::driver::{Arguments, Buffer, Grid, Number};
-use super::kernels::THREADS;
+use super::chunks::Chunks;
+use super::driver::{Arguments, Buffer, Grid};
+use super::kernels::{THREADS, suffix};
 use super::newton::FusedSweeps;
 use super::scan::scan;
 use super::trajectory::CudaTrajectory;
@@ -13,7 +14,6 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::scan::AffineBlocks;
 use crate::solver::Linearization;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// What Newton's sweeps keep on the device.
@@ -49,8 +49,8 @@ impl<R: Real> CudaMaps<R> {
     /// The states at the ends of the chunks.
     pub(super) fn read_ends(&self) -> Result<Vec<R>> {
         match self {
-            CudaMaps::Fused(fused) => fused.read_ends(),
-            CudaMaps::Staged(staged) => staged.read_ends(),
+            CudaMaps::Fused(fused) => fused.chunks().read_ends(),
+            CudaMaps::Staged(staged) => staged.chunks.read_ends(),
         }
     }
 
@@ -93,23 +93,18 @@ impl<R: Real> CudaMaps<R> {
 /// The affine maps of the chunks of all sequences, on the device.
 #[derive(Debug)]
 pub struct StagedMaps<R> {
-    chunks: Vec<Block>,
+    chunks: Chunks<R>,
     n: usize,
     /// Rows of a block of a map, and numbers in a map.
     size: usize,
     entries: usize,
-    listed: Buffer,
-    initial: Buffer,
     /// The component of each row of a map.
     components: Buffer,
-    /// States before the chunks; where the last update took them; those at their ends: `[chunks, n]` each.
+    /// States before the chunks, and where the last update took them: `[chunks, n]` each.
     starts: Buffer,
     fresh: Buffer,
-    ends: Buffer,
     /// `[chunks, entries]`
     maps: Buffer,
-    results: Buffer,
-    precision: PhantomData<R>,
 }
 
 impl<R: Real> StagedMaps<R> {
@@ -145,29 +140,12 @@ impl<R: Real> StagedMaps<R> {
             n,
             size,
             entries,
-            listed: cuda.upload_blocks(problem, trajectory, chunks)?,
-            initial: device.upload(Number::wrap(problem.initial_states()))?,
             components: device.upload(&order)?,
             starts: numbers(n)?,
             fresh: numbers(n)?,
-            ends: numbers(n)?,
             maps: numbers(entries)?,
-            results: device.allocate(chunks.len() * 16)?,
-            chunks: chunks.to_vec(),
-            precision: PhantomData,
+            chunks: Chunks::new(cuda, problem, trajectory, chunks)?,
         }))
-    }
-
-    /// Words of 4 bytes in a state.
-    fn words(&self) -> usize {
-        self.n * size_of::<R>() / 4
-    }
-
-    /// The states at the ends of the chunks.
-    fn read_ends(&self) -> Result<Vec<R>> {
-        let mut ends = vec![R::default(); self.chunks.len() * self.n];
-        self.ends.read(0, Number::wrap_mut(&mut ends))?;
-        Ok(ends)
     }
 
     /// Linearises the chunks `active`.
@@ -181,47 +159,27 @@ impl<R: Real> StagedMaps<R> {
     ) -> Result<Vec<Linearized>> {
         let indices: Vec<u32> = active.iter().map(|&i| i as u32).collect();
         let indices = cuda.device.upload(&indices)?;
-        let words = self.words();
-        let arguments = Arguments::default()
-            .buffer(trajectory.states())
-            .buffer(&self.listed)
-            .buffer(&indices)
-            .word(active.len() as u64)
-            .buffer(&self.initial)
-            .word(problem.max_steps() as u64)
-            .word(words as u64)
-            .buffer(&self.starts);
-        let borders = cuda.modules.borders()?;
-        let grid = Grid::over(active.len() * words, THREADS, 1);
-        // SAFETY: the arguments of `load_starts`; chunks are within the trajectory.
-        unsafe { borders.launch("load_starts", grid, &arguments) }?;
-
-        let several = self.chunks.iter().any(|chunk| chunk.len > settings.block);
+        self.chunks.load_starts(cuda, trajectory, &indices, active.len(), &self.starts)?;
+        let several = self.chunks.longer_than(settings.block);
         let (kernels, rows) = cuda.linearizing(problem, settings.linearization, several)?;
         let arguments = trajectory
             .arguments(trajectory.states(), Some(settings.tolerance))
-            .buffer(&self.listed)
+            .buffer(&self.chunks.listed)
             .word(active.len() as u64)
             .buffer(&indices)
             .buffer(&self.starts)
-            .buffer(&self.ends)
+            .buffer(&self.chunks.ends)
             .buffer(&self.maps)
             .word((self.entries * size_of::<R>()) as u64)
-            .buffer(&self.results)
+            .buffer(&self.chunks.results)
             .word(settings.block as u64)
             .word(kernels.columns as u64)
             .number(settings.factor);
         let grid = (active.len(), rows);
-        self.results.clear(0, self.chunks.len() * 16)?;
+        self.chunks.clear_results()?;
         // SAFETY: the arguments of `linearize`; chunks are within the trajectory, and there is room for all ends and maps.
         unsafe { kernels.launch("linearize", grid, &arguments, problem.params(), None) }?;
-        let mut words = vec![0u64; 2 * self.chunks.len()];
-        self.results.read(0, &mut words)?;
-        let result = |&i: &usize| Linearized {
-            residual: f64::from_bits(words[2 * i]),
-            converged: words[2 * i + 1] as u32 == 0,
-        };
-        Ok(active.iter().map(result).collect())
+        self.chunks.read_results(active)
     }
 
     /// Moves the borders of the chunks in `ranges`.
@@ -246,14 +204,14 @@ impl<R: Real> StagedMaps<R> {
         let mut elements = device.allocate(count * self.n * (self.size + 1) * size_of::<R>())?;
         let borders = cuda.modules.borders()?;
         let grid = Grid::over(count * self.n, THREADS, 1);
-        let name = |kernel: &str| format!("{kernel}_{}", if R::SINGLE { "f32" } else { "f64" });
+        let name = |kernel: &str| format!("{kernel}_{}", suffix::<R>());
         let common = |elements: Option<&Buffer>| {
             Arguments::default()
                 .buffer(&indices)
                 .buffer(&inside)
                 .word(count as u64)
                 .buffer(&self.starts)
-                .buffer(&self.ends)
+                .buffer(&self.chunks.ends)
                 .word(elements.map_or(0, Buffer::address))
                 .word(self.n as u64)
                 .word(self.size as u64)
@@ -261,7 +219,7 @@ impl<R: Real> StagedMaps<R> {
         };
         let arguments = common((self.entries > 0).then_some(&self.maps))
             .number(settings.factor)
-            .buffer(&self.listed)
+            .buffer(&self.chunks.listed)
             .word(settings.block as u64)
             .buffer(&elements);
         // SAFETY: the arguments of `elements`, for which there is room.
@@ -272,11 +230,11 @@ impl<R: Real> StagedMaps<R> {
         // SAFETY: the arguments of `moved`.
         unsafe { borders.launch(&name("moved"), grid, &arguments) }?;
 
-        if moved.iter().any(|&i| self.chunks[i as usize].len > settings.block) {
+        if moved.iter().any(|&i| self.chunks.all[i as usize].len > settings.block) {
             let (kernels, _) = cuda.linearizing(problem, settings.linearization, true)?;
             let arguments = trajectory
                 .arguments(trajectory.states(), Some(settings.tolerance))
-                .buffer(&self.listed)
+                .buffer(&self.chunks.listed)
                 .word(count as u64)
                 .buffer(&indices)
                 .buffer(&self.starts)
@@ -287,10 +245,10 @@ impl<R: Real> StagedMaps<R> {
             // SAFETY: the arguments of `replay`; chunks are within the trajectory.
             unsafe { kernels.launch("replay", grid, &arguments, problem.params(), None) }?;
         }
-        let words = self.words();
+        let words = trajectory.words();
         let arguments = Arguments::default()
             .buffer(trajectory.states())
-            .buffer(&self.listed)
+            .buffer(&self.chunks.listed)
             .buffer(&indices)
             .word(count as u64)
             .word(words as u64)

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod cells;
+mod chunks;
 mod derivative;
 mod driver;
 mod elements;

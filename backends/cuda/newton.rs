@@ -1,8 +1,9 @@
 //! Newton's sweeps in one launch each: `ptx/newton.cu`.
 
 use super::Cuda;
-use super::driver::{Arguments, Buffer, Grid, Number};
-use super::kernels::{Kernels, THREADS, suffix};
+use super::chunks::Chunks;
+use super::driver::{Buffer, Grid};
+use super::kernels::{Kernels, suffix};
 use super::programs::parts_of;
 use super::trajectory::CudaTrajectory;
 use crate::backend::{Block, LinearizeSettings, Linearized};
@@ -11,7 +12,6 @@ use crate::error::Result;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::Linearization;
-use std::marker::PhantomData;
 
 /// Tiles in a group, as in the kernels.
 const GROUP: usize = 32;
@@ -119,17 +119,14 @@ impl Form {
 pub struct FusedSweeps<R> {
     form: Form,
     kernels: Kernels,
-    chunks: Vec<Block>,
+    chunks: Chunks<R>,
     n: usize,
-    listed: Buffer,
     /// `[chunks, n]` each: before the chunks in the last sweep, in the next one, and room for those of the one after it.
     starts: [Buffer; 3],
     /// Whether `starts` are known.
     begun: bool,
     /// Steps of a block and factor of the last sweep, whose changes are to be replayed.
     last: Option<(usize, f64)>,
-    ends: Buffer,
-    results: Buffer,
     totals: Buffer,
     prefixes: Buffer,
     /// Of tiles, of their groups, and a counter.
@@ -137,7 +134,6 @@ pub struct FusedSweeps<R> {
     tiles: usize,
     /// Launches so far.
     launches: u32,
-    precision: PhantomData<R>,
 }
 
 impl<R: Real> FusedSweeps<R> {
@@ -163,53 +159,29 @@ impl<R: Real> FusedSweeps<R> {
         Ok(Some(Self {
             form,
             n,
-            listed: cuda.upload_blocks(problem, trajectory, chunks)?,
             starts: [states()?, states()?, states()?],
             begun: false,
             last: None,
-            ends: states()?,
-            results: device.allocate(chunks.len() * 16)?,
             totals: numbers(tiles * form.published())?,
             prefixes: numbers(groups * 2 * form.lanes())?,
             flags,
             tiles,
             launches: 0,
-            chunks: chunks.to_vec(),
+            chunks: Chunks::new(cuda, problem, trajectory, chunks)?,
             kernels,
-            precision: PhantomData,
         }))
     }
 
-    /// The states at the ends of the chunks.
-    pub(super) fn read_ends(&self) -> Result<Vec<R>> {
-        let mut ends = vec![R::default(); self.chunks.len() * self.n];
-        self.ends.read(0, Number::wrap_mut(&mut ends))?;
-        Ok(ends)
+    pub(super) fn chunks(&self) -> &Chunks<R> {
+        &self.chunks
     }
 
     /// Takes the states before the chunks from the trajectory.
-    fn begin<D: Recurrence<Real = R>>(
-        &mut self,
-        cuda: &Cuda,
-        problem: &Problem<'_, D>,
-        trajectory: &CudaTrajectory<R>,
-    ) -> Result<()> {
-        let indices: Vec<u32> = (0..self.chunks.len() as u32).collect();
+    fn begin(&mut self, cuda: &Cuda, trajectory: &CudaTrajectory<R>) -> Result<()> {
+        let count = self.chunks.all.len();
+        let indices: Vec<u32> = (0..count as u32).collect();
         let indices = cuda.device.upload(&indices)?;
-        let initial = cuda.device.upload(Number::wrap(problem.initial_states()))?;
-        let words = self.n * size_of::<R>() / 4;
-        let arguments = Arguments::default()
-            .buffer(trajectory.states())
-            .buffer(&self.listed)
-            .buffer(&indices)
-            .word(self.chunks.len() as u64)
-            .buffer(&initial)
-            .word(problem.max_steps() as u64)
-            .word(words as u64)
-            .buffer(&self.starts[1]);
-        let grid = Grid::over(self.chunks.len() * words, THREADS, 1);
-        // SAFETY: the arguments of `load_starts`; chunks are within the trajectory.
-        unsafe { cuda.modules.borders()?.launch("load_starts", grid, &arguments) }?;
+        self.chunks.load_starts(cuda, trajectory, &indices, count, &self.starts[1])?;
         self.begun = true;
         Ok(())
     }
@@ -225,21 +197,21 @@ impl<R: Real> FusedSweeps<R> {
         settings: &LinearizeSettings,
     ) -> Result<Vec<Linearized>> {
         if !self.begun {
-            self.begin(cuda, problem, trajectory)?;
+            self.begin(cuda, trajectory)?;
         }
-        let all = active.len() == self.chunks.len();
+        let all = active.len() == self.chunks.all.len();
         let indices: Vec<u32> = active.iter().map(|&i| i as u32).collect();
         let indices = if all { None } else { Some(cuda.device.upload(&indices)?) };
-        let several = |block: usize| self.chunks.iter().any(|chunk| chunk.len > block);
         let columns = self.kernels.columns;
-        let threads = self.form.threads::<R>(columns + usize::from(several(settings.block)));
-        let replayed = self.last.filter(|&(block, _)| several(block));
+        let threads =
+            self.form.threads::<R>(columns + usize::from(self.chunks.longer_than(settings.block)));
+        let replayed = self.last.filter(|&(block, _)| self.chunks.longer_than(block));
         let (last_block, last_factor) = replayed.unwrap_or_default();
         let address = |buffer: Option<&Buffer>| buffer.map_or(0, Buffer::address);
-        let [old, starts, fresh] = &self.starts;
         if self.form == Form::Parts {
-            self.results.clear(0, self.chunks.len() * 16)?;
+            self.chunks.clear_results()?;
         }
+        let [old, starts, fresh] = &self.starts;
         let kernel = self.form.kernel::<R>();
         let launch = |kind: usize, parts: usize| {
             let across = self.form.across(parts);
@@ -250,14 +222,14 @@ impl<R: Real> FusedSweeps<R> {
             let sweep = self.launches.wrapping_add(1 + kind as u32);
             let arguments =
                 trajectory.arguments(trajectory.states(), Some(settings.tolerance)).structure(&[
-                    self.listed.address(),
+                    self.chunks.listed.address(),
                     address(indices.as_ref()),
                     active.len() as u64,
                     address(replayed.and(Some(old))),
                     starts.address(),
                     fresh.address(),
-                    self.ends.address(),
-                    self.results.address(),
+                    self.chunks.ends.address(),
+                    self.chunks.results.address(),
                     last_block as u64,
                     last_factor.to_bits(),
                     settings.block as u64,
@@ -278,13 +250,7 @@ impl<R: Real> FusedSweeps<R> {
         // tiles and groups, and no flag has the number of this launch.
         unsafe { self.kernels.launch_each(&kernel, launch, problem.params(), None) }?;
         self.launches = self.launches.wrapping_add(self.kernels.kinds() as u32);
-        let mut words = vec![0u64; 2 * self.chunks.len()];
-        self.results.read(0, &mut words)?;
-        let result = |&i: &usize| Linearized {
-            residual: f64::from_bits(words[2 * i]),
-            converged: words[2 * i + 1] as u32 == 0,
-        };
-        Ok(active.iter().map(result).collect())
+        self.chunks.read_results(active)
     }
 
     /// Accepts where the last sweep took the starts; which of them stay it has found by the same rule as the solver.

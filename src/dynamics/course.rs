@@ -243,13 +243,18 @@ impl<P: Scalar> Course<P> {
     }
 }
 
+/// The larger of `x`, which is a number, and `y`: `max` without what it does for a NaN in `x`.
+#[inline(always)]
+fn larger<P: Scalar>(x: P, y: P) -> P {
+    x.select(y, y, x)
+}
+
 /// Below this, unknowns are next to zero beside the largest.
 #[inline(always)]
 fn floor<P: Scalar>(z: &[P]) -> P {
     let mut scale = P::from_f64(f64::MIN_POSITIVE.sqrt());
     for z in z {
-        let size = z.abs();
-        scale = scale.select(size, size, scale);
+        scale = larger(scale, z.abs());
     }
     scale * P::Real::from_f64(1e-3)
 }
@@ -262,9 +267,7 @@ pub(super) fn minute<P: Scalar>(delta: &[P], z: &[P]) -> P {
     let floor = floor(z);
     let mut minute = one;
     for (delta, z) in delta.iter().zip(z) {
-        let size = z.abs();
-        let bound = floor.select(size, size, floor) * small;
-        minute = delta.abs().select(bound, minute, zero);
+        minute = delta.abs().select(larger(floor, z.abs()) * small, minute, zero);
     }
     minute
 }
@@ -276,8 +279,7 @@ pub(super) fn correction<P: Scalar>(delta: &[P], z: &[P]) -> P {
     let floor = floor(z);
     let mut largest = zero;
     for (delta, z) in delta.iter().zip(z) {
-        let size = z.abs();
-        let own = delta.abs() / floor.select(size, size, floor);
+        let own = delta.abs() / larger(floor, z.abs());
         // `max` would lose a NaN.
         largest = largest.select(own, own, largest) + own * zero;
     }

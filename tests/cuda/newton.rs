@@ -5,8 +5,9 @@ use crate::cuda;
 use crate::maps::{Kind, Map, Noise};
 use crate::parts::Assorted;
 use deer_solver::cells::{DiagonalGru, Elman, Gru, Lem, Lstm};
+use deer_solver::scalar::{Constant, Param, Scalar};
 use deer_solver::{Cpu, Cuda, Damping, Dynamics, Problem, Real, Solution, Solver, Termination};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, array};
 use proptest::prelude::*;
 
 /// A problem with sequences of `lengths` steps, for `work`.
@@ -212,6 +213,47 @@ fn what_cannot_be_predicted() {
                 assert!(there.converged(), "{kind:?}");
             }
         }
+    }
+}
+
+/// x' = u x (1 − x): chaos for u = 4, slowly to a point for u = 2.9.
+struct Driven;
+
+impl Dynamics for Driven {
+    type Real = f32;
+    fn state_dim(&self) -> usize {
+        1
+    }
+    fn input_dim(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn step<S: Scalar<Real = f32>>(&self, _: &[Param<S>], x: &[S], u: &[S], next: &mut [S]) {
+        next[0] = u[0] * x[0] * (Constant(1.0) - x[0]);
+    }
+}
+
+/// Slopes of a sequence whose product overflows leave the next one alone: it closes in as if there were no other.
+#[test]
+fn an_overflow_stays_in_its_sequence() {
+    for (chunk, steps) in [(1, 700), (5, 1500), (24, 2500)] {
+        let inputs = [4.0f32, 2.9].map(|u| Array2::from_elem((steps, 1), u));
+        let views: Vec<ArrayView2<f32>> = inputs.iter().map(|inputs| inputs.view()).collect();
+        let x0 = array![[0.3f32], [0.2]];
+        let both = Problem::ragged(&Driven, x0.view(), &views).unwrap();
+        let alone = Problem::new(&Driven, x0.row(1), views[1]).unwrap();
+        let device = cuda().with_chunk_steps(chunk);
+        let mut converged = Vec::new();
+        for sweeps in 1..=6 {
+            let solver = Solver::deer().max_sweeps(sweeps);
+            let (both, alone) =
+                (solver.solve(&both, &device).unwrap(), solver.solve(&alone, &device).unwrap());
+            assert_eq!(both.terminations()[0], Termination::SweepLimit, "{}", both.report());
+            let what = format!("chunk {chunk}, {sweeps} sweeps");
+            assert_eq!(both.terminations()[1], alone.termination(), "{what}\n{}", both.report());
+            converged.push(alone.converged());
+        }
+        assert!(!converged[0] && converged[5], "{converged:?}");
     }
 }
 

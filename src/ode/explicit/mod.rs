@@ -72,6 +72,9 @@ fn coefficients(tableau: &'static Tableau, output: Output) -> &'static [f64] {
     }
 }
 
+/// Components up to which a step of [`Scheme::Rk4`] has its workspace in registers.
+const FEW: usize = 8;
+
 /// One step from `y` `[n]`; `next` has `n` and [`scratch_dim`] entries.
 #[inline(always)]
 pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
@@ -87,6 +90,14 @@ pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
     let (next, work) = next.split_at_mut(n);
     let (stage, work) = work.split_at_mut(n);
     let (room, slopes) = work.split_at_mut(m);
+    if scheme == Scheme::Rk4 && n <= FEW && ode.scratch_dim() == 0 {
+        // What no one else sees need not be stored.
+        let [mut sum, mut stage, mut slope] = [[S::from_f64(0.0); FEW]; 3];
+        let (stage, slope) = (&mut stage[..n], &mut slope[..n]);
+        rk4::step(ode, params, sample, y, &mut sum[..n], stage, room, slope);
+        next.copy_from_slice(&sum[..n]);
+        return;
+    }
     if scheme == Scheme::Rk4 {
         rk4::step(ode, params, sample, y, next, stage, room, slopes);
         return;

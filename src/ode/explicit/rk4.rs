@@ -3,35 +3,10 @@
 use super::{Ode, Sample};
 use crate::scalar::{Param, Scalar};
 
-/// Components up to which a step has its workspace in registers.
-const FEW: usize = 8;
-
-/// One step from `y`; of the workspace, `stage` has `[n]`, `room` `[m]`, `slope` `n` and what `rhs` needs.
+/// One step from `y` `[n]`; of the workspace, `stage` has `[n]`, `room` `[m]`, `slope` `n` and what `rhs` needs.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
-    ode: &O,
-    params: &[Param<S>],
-    sample: Sample<'_, S>,
-    y: &[S],
-    next: &mut [S],
-    stage: &mut [S],
-    room: &mut [S],
-    slope: &mut [S],
-) {
-    let n = ode.state_dim();
-    if n > FEW || ode.scratch_dim() > 0 {
-        return advance(ode, params, sample, y, next, stage, room, slope);
-    }
-    // What no one else sees need not be stored.
-    let [mut sum, mut stage, mut slope] = [[S::from_f64(0.0); FEW]; 3];
-    advance(ode, params, sample, y, &mut sum[..n], &mut stage[..n], room, &mut slope[..n]);
-    next.copy_from_slice(&sum[..n]);
-}
-
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn advance<O: Ode, S: Scalar<Real = O::Real>>(
     ode: &O,
     params: &[Param<S>],
     sample: Sample<'_, S>,
