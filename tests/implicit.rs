@@ -262,3 +262,74 @@ fn a_step_without_a_solution_is_no_success() {
         assert!(!solution.converged());
     }
 }
+
+/// Backward Euler for a chain of three, charge leaking through a conductance `u` that may change by orders of magnitude from step to step.
+struct Switched<R>(PhantomData<R>);
+
+impl<R: Real> Residual for Switched<R> {
+    type Real = R;
+    fn state_dim(&self) -> usize {
+        3
+    }
+    fn input_dim(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn residual<S: Scalar<Real = R>>(
+        &self,
+        _: &[Param<S>],
+        z: &[S],
+        x: &[S],
+        u: &[S],
+        r: &mut [S],
+    ) {
+        let h = R::from_f64(1e-3);
+        let (first, second) = (z[0] - z[1], z[1] - z[2]);
+        r[0] = z[0] - x[0] + (first * u[0] - (Constant(R::from_f64(1.0)) - z[0])) * h;
+        r[1] = z[1] - x[1] + (second + second.powi(3) - first * u[0]) * h;
+        r[2] = z[2] - x[2] + (z[2].powi(3) - second - second.powi(3)) * h;
+    }
+}
+
+/// Conductances that jump by up to 1e8, up and down, at times of their own for each sequence; between the jumps nothing happens, so that
+/// matrices are kept.
+fn jumps(sequence: usize, steps: usize) -> Vec<f64> {
+    let period = 37 + 11 * sequence;
+    (0..steps).map(|t| [1.0, 1e8, 1e-4, 1e5, 1.0][t / period % 5]).collect()
+}
+
+/// A matrix of an earlier step is no good after a jump, and the step must notice, whatever the other lanes do.
+#[test]
+fn matrices_do_not_outlive_what_they_are_of() {
+    let (sequences, steps) = (19, 600);
+    let switched = Switched::<f64>(PhantomData);
+    let inputs: Vec<_> = (0..sequences)
+        .map(|b| Array2::from_shape_vec((steps, 1), jumps(b, steps)).unwrap())
+        .collect();
+    let starts = Array2::from_shape_fn((sequences, 3), |(b, i)| 0.1 * (b + i) as f64);
+    let implicit = Implicit::new(switched);
+    let views: Vec<_> = inputs.iter().map(|u| u.view()).collect();
+    let problem = Problem::ragged(&implicit, starts.view(), &views).unwrap();
+    for solver in [Solver::sequential(), Solver::jacobi(), Solver::auto()] {
+        let solution = solver.tolerance(1e-14, 1e-13).solve(&problem, &Cpu::new()).unwrap();
+        assert!(solution.converged(), "{solution:?}");
+        for (b, inputs) in inputs.iter().enumerate() {
+            let wanted = oracle(implicit.residual(), starts.row(b), inputs);
+            let difference = largest_difference(&wanted, solution.trajectory(b));
+            assert!(difference < 1e-11, "{b}: {difference:.1e}");
+        }
+    }
+}
+
+/// Nearly at rest nothing is left to correct, and with a step so short that the guess is exact nothing can be learned from corrections.
+#[test]
+fn at_rest() {
+    let switched = Switched::<f64>(PhantomData);
+    let implicit = Implicit::new(switched);
+    let inputs = Array2::from_elem((30_000, 1), 1.0);
+    let start = array![0.9, 0.5, 0.2];
+    let problem = Problem::new(&implicit, start.view(), inputs.view()).unwrap();
+    let solution = Solver::sequential().solve(&problem, &Cpu::new()).unwrap();
+    let wanted = oracle(implicit.residual(), start.view(), &inputs);
+    assert!(largest_difference(&wanted, solution.trajectory(0)) < 1e-13);
+}

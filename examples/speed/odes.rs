@@ -144,6 +144,115 @@ impl Ode for Lorenz {
     }
 }
 
+/// Brusselators in a ring, N / 2 of them, each exchanging with its neighbours what it has: `y` has the activator and the inhibitor of
+/// each in turn.
+struct Ring<const N: usize>;
+
+impl<const N: usize> Ode for Ring<N> {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        N
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
+        for i in (0..N).step_by(2) {
+            let (a, b) = (y[i], y[i + 1]);
+            let made = a * a * b;
+            dy[i] = Constant(FEED[0]) - (a * (FEED[1] + 1.0) - made - spread(y, i, 0));
+            dy[i + 1] = a * FEED[1] - made + spread(y, i, 1);
+        }
+    }
+}
+
+/// What flows in, and how fast activator and inhibitor spread.
+const FEED: [f64; 2] = [1.0, 3.0];
+const SPREAD: [f64; 2] = [0.1, 0.2];
+
+/// How fast the share of `y` that a neighbour has more of flows in, `k` being 0 for the activator and 1 for the inhibitor.
+#[inline(always)]
+fn spread<S: Scalar<Real = f64>>(y: &[S], i: usize, k: usize) -> S {
+    let n = y.len();
+    let (left, right) = ((i + n - 2) % n + k, (i + 2) % n + k);
+    (y[left] + y[right] - y[i + k] - y[i + k]) * SPREAD[k]
+}
+
+impl<const N: usize> Ring<N> {
+    const START: [f64; N] = {
+        let (mut y, mut i) = ([0.0; N], 0);
+        while i < N {
+            y[i] = 1.0 + 0.2 * i as f64;
+            y[i + 1] = 3.0 - 0.1 * i as f64;
+            i += 2;
+        }
+        y
+    };
+
+    /// The trapezoidal rule (θ = ½) or backward Euler (θ = 1) step by step: Newton's method from where the slope leads, the Jacobian by
+    /// hand, and elimination without exchanges, which a matrix so near to the identity does not need.
+    #[inline(never)]
+    fn step_by_step(&self, mut y: [f64; N], theta: f64, dt: f64, steps: usize) -> Vec<[f64; N]> {
+        let slope = |y: &[f64; N]| {
+            let mut dy = [0.0; N];
+            self.rhs::<f64>(&[], 0.0, y, &[], &mut dy);
+            dy
+        };
+        let weight = theta * dt;
+        let mut dy = slope(&y);
+        (0..steps)
+            .map(|_| {
+                let known: [f64; N] = std::array::from_fn(|i| y[i] + (dt - weight) * dy[i]);
+                let mut z: [f64; N] = std::array::from_fn(|i| y[i] + dt * dy[i]);
+                for _ in 0..MOST {
+                    let g = slope(&z);
+                    let mut r: [f64; N] = std::array::from_fn(|i| z[i] - weight * g[i] - known[i]);
+                    let mut matrix = [[0.0; N]; N];
+                    for i in (0..N).step_by(2) {
+                        let (left, right) = ((i + N - 2) % N, (i + 2) % N);
+                        let (ab, aa) = (2.0 * z[i] * z[i + 1], z[i] * z[i]);
+                        for k in 0..2 {
+                            matrix[i + k][left + k] -= weight * SPREAD[k];
+                            matrix[i + k][right + k] -= weight * SPREAD[k];
+                        }
+                        matrix[i][i] += 1.0 - weight * (ab - FEED[1] - 1.0 - 2.0 * SPREAD[0]);
+                        matrix[i][i + 1] = -weight * aa;
+                        matrix[i + 1][i] = -weight * (FEED[1] - ab);
+                        matrix[i + 1][i + 1] += 1.0 + weight * (aa + 2.0 * SPREAD[1]);
+                    }
+                    for c in 0..N {
+                        let (upper, lower) = matrix.split_at_mut(c + 1);
+                        let upper = &mut upper[c];
+                        upper[c] = 1.0 / upper[c];
+                        for (row, lower) in (c + 1..).zip(lower) {
+                            let factor = lower[c] * upper[c];
+                            for (x, &known) in lower[c + 1..].iter_mut().zip(&upper[c + 1..]) {
+                                *x -= factor * known;
+                            }
+                            r[row] -= factor * r[c];
+                        }
+                    }
+                    for c in (0..N).rev() {
+                        for j in c + 1..N {
+                            r[c] -= matrix[c][j] * r[j];
+                        }
+                        r[c] *= matrix[c][c];
+                    }
+                    let mut largest = 0.0f64;
+                    for (z, r) in z.iter_mut().zip(&r) {
+                        *z -= r;
+                        largest = largest.max(r.abs());
+                    }
+                    if largest < ENOUGH {
+                        break;
+                    }
+                }
+                dy = std::array::from_fn(|i| (z[i] - known[i]) / weight);
+                y = z;
+                y
+            })
+            .collect()
+    }
+}
+
 impl VanDerPol {
     /// The trapezoidal rule step by step: Newton's method from where the slope leads, derivatives and elimination by hand.
     #[inline(never)]
@@ -274,7 +383,27 @@ fn implicit(measured: &mut Measured, steps: usize) -> Result<(), Misuse> {
     let discretized = on_grid(Scheme::BackwardEuler);
     let problem = discretized.problem(ArrayView1::from(&y0), nothing().view())?;
     let what = "Van der Pol, μ = 2, 50 s, backward Euler";
-    measured.add(what, Times(3.0), &problem, None, || ode.backward_euler(y0, dt, steps))
+    measured.add(what, Times(3.0), &problem, None, || ode.backward_euler(y0, dt, steps))?;
+    ring::<4>(measured, steps)?;
+    ring::<8>(measured, steps)
+}
+
+fn ring<const N: usize>(measured: &mut Measured, steps: usize) -> Result<(), Misuse> {
+    let ode = Ring::<N>;
+    let end = 20.0;
+    let times = Array1::linspace(0.0, end, steps + 1);
+    let dt = end / steps as f64;
+    for (scheme, name, theta) in
+        [(Scheme::Trapezoidal, "trapezoidal", 0.5), (Scheme::BackwardEuler, "backward Euler", 1.0)]
+    {
+        let discretized = ImplicitDiscretized::new(&ode, &times, scheme);
+        let problem = discretized.problem(ArrayView1::from(&Ring::<N>::START), nothing().view())?;
+        let what = format!("ring of {} Brusselators, 20 s, {name}", N / 2);
+        measured.add(&what, Times(3.0), &problem, None, || {
+            ode.step_by_step(Ring::<N>::START, theta, dt, steps)
+        })?;
+    }
+    Ok(())
 }
 
 fn pendulum(measured: &mut Measured) -> Result<(), Misuse> {

@@ -20,7 +20,7 @@ impl<P: Numeric<Plain = P>> Kernel for Advance<'_, P> {
     fn run<I: Isa>(self) -> Option<By> {
         let Self { newton, course, by } = self;
         if by == By::Unknowns {
-            newton.elimination.factor();
+            newton.factor();
         }
         if course.solved {
             return Some(By::State);
@@ -35,6 +35,20 @@ impl<P: Numeric<Plain = P>> Kernel for Advance<'_, P> {
             (false, true) => Some(By::Nothing),
             (false, false) => Some(By::Unknowns),
         }
+    }
+}
+
+/// Factors the matrix.
+pub(super) struct Factor<'k, P: Numeric> {
+    pub(super) newton: &'k mut Newton<P>,
+}
+
+impl<P: Numeric<Plain = P>> Kernel for Factor<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        self.newton.factor();
     }
 }
 
@@ -68,6 +82,12 @@ impl<P: Numeric<Plain = P>> Kernel for Finish<'_, P> {
 }
 
 impl<P: Numeric<Plain = P>> Newton<P> {
+    #[inline(always)]
+    fn factor(&mut self) {
+        self.elimination.factor();
+        self.chord.renew();
+    }
+
     /// Makes `∂z/∂x = −(∂F/∂z)⁻¹ ∂F/∂x` of `∂F/∂x`.
     #[inline(always)]
     fn differentiate(&mut self) {
@@ -245,13 +265,13 @@ impl<P: Scalar> Course<P> {
 
 /// The larger of `x`, which is a number, and `y`: `max` without what it does for a NaN in `x`.
 #[inline(always)]
-fn larger<P: Scalar>(x: P, y: P) -> P {
+pub(super) fn larger<P: Scalar>(x: P, y: P) -> P {
     x.select(y, y, x)
 }
 
 /// Below this, unknowns are next to zero beside the largest.
 #[inline(always)]
-fn floor<P: Scalar>(z: &[P]) -> P {
+pub(super) fn floor<P: Scalar>(z: &[P]) -> P {
     let mut scale = P::from_f64(f64::MIN_POSITIVE.sqrt());
     for z in z {
         scale = larger(scale, z.abs());

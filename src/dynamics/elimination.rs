@@ -13,7 +13,9 @@ pub(crate) struct Elimination<P> {
     /// Before [`factor`](Self::factor) the matrix, row-major; then the factors, with the reciprocals of the pivots on the
     /// diagonal.
     pub(crate) matrix: Vec<P>,
-    /// For column `c` and each row below it, 1 where that row took the place of row `c`, one after the other.
+    /// For each column whether any lane has exchanged rows there.
+    exchanges: Vec<bool>,
+    /// If so, for each row below the diagonal, 1 where it took the place of the one on it, one after the other.
     exchanged: Vec<P>,
 }
 
@@ -21,85 +23,98 @@ impl<P: Scalar> Elimination<P> {
     #[inline(always)]
     pub(crate) fn new(k: usize) -> Self {
         let zero = P::from_f64(0.0);
-        Self { k, matrix: vec![zero; k * k], exchanged: vec![zero; k * k.saturating_sub(1) / 2] }
+        Self {
+            k,
+            matrix: vec![zero; k * k],
+            exchanges: vec![false; k],
+            exchanged: vec![zero; k * k.saturating_sub(1) / 2],
+        }
     }
 
     /// Replaces the matrix by its factors. A lane whose matrix is singular gets infinities.
     #[inline(always)]
     pub(crate) fn factor(&mut self) {
-        factor(self.k, &mut self.matrix, &mut self.exchanged);
+        let Self { k, matrix, exchanges, exchanged } = self;
+        let (k, mut exchanged) = (*k, &mut exchanged[..]);
+        for (c, exchanges) in exchanges.iter_mut().enumerate() {
+            let (upper, lower) = matrix.split_at_mut((c + 1) * k);
+            let upper = &mut upper[c * k..];
+            let (marks, others) = exchanged.split_at_mut(k - c - 1);
+            exchanged = others;
+            *exchanges = !is_pivot(c, upper, lower);
+            if *exchanges {
+                exchange_rows(c, upper, lower, marks);
+            }
+            upper[c] = upper[c].recip();
+            for lower in lower.chunks_exact_mut(k) {
+                lower[c] *= upper[c];
+                let factor = -lower[c];
+                for (lower, &upper) in lower[c + 1..].iter_mut().zip(&upper[c + 1..]) {
+                    *lower = upper.mul_add(factor, *lower);
+                }
+            }
+        }
     }
 
     /// Replaces the right-hand side `b` `[k]` by the solution.
     #[inline(always)]
     pub(crate) fn solve(&self, b: &mut [P]) {
-        substitute(self.k, &self.matrix, &self.exchanged, b);
+        let (k, mut exchanged) = (self.k, &self.exchanged[..]);
+        let b = &mut b[..k];
+        for (c, &exchanges) in self.exchanges.iter().enumerate() {
+            let (marks, others) = exchanged.split_at(k - c - 1);
+            exchanged = others;
+            let (upper, lower) = b.split_at_mut(c + 1);
+            if exchanges {
+                for (lower, &mark) in lower.iter_mut().zip(marks) {
+                    exchange(mark, &mut upper[c], lower);
+                }
+            }
+            let known = -upper[c];
+            for (lower, row) in lower.iter_mut().zip(self.matrix[(c + 1) * k..].chunks_exact(k)) {
+                *lower = row[c].mul_add(known, *lower);
+            }
+        }
+        for c in (0..k).rev() {
+            let (upper, lower) = b.split_at_mut(c);
+            lower[0] *= self.matrix[c * k + c];
+            let known = -lower[0];
+            for (upper, row) in upper.iter_mut().zip(self.matrix.chunks_exact(k)) {
+                *upper = row[c].mul_add(known, *upper);
+            }
+        }
     }
 }
 
+/// Whether in every lane no row of `lower` has a larger entry in column `c` than `upper`.
 #[inline(always)]
-fn factor<P: Scalar>(k: usize, matrix: &mut [P], exchanged: &mut [P]) {
+fn is_pivot<P: Scalar>(c: usize, upper: &[P], lower: &[P]) -> bool {
+    let pivot = upper[c].abs();
+    let mut all = true;
+    for row in lower.chunks_exact(upper.len()) {
+        all &= row[c].abs().all_at_most(pivot);
+    }
+    all
+}
+
+/// Brings the largest entry of column `c` to `upper`, row by row of `lower`, with a mark for each where that was done.
+#[inline(always)]
+fn exchange_rows<P: Scalar>(c: usize, upper: &mut [P], lower: &mut [P], marks: &mut [P]) {
     let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
-    let mut mark = 0;
-    for c in 0..k {
-        for row in c + 1..k {
-            let (pivot, other) = (matrix[c * k + c].abs(), matrix[row * k + c].abs());
-            let larger = pivot.select(other, one, zero);
-            exchanged[mark] = larger;
-            mark += 1;
-            if other.all_at_most(pivot) {
-                continue;
-            }
-            // Columns before `c` hold factors, which are exchanged with their rows.
-            for j in 0..k {
-                let (upper, lower) = (matrix[c * k + j], matrix[row * k + j]);
-                matrix[c * k + j] = zero.select(larger, lower, upper);
-                matrix[row * k + j] = zero.select(larger, upper, lower);
-            }
-        }
-        let inverse = matrix[c * k + c].recip();
-        matrix[c * k + c] = inverse;
-        for row in c + 1..k {
-            let factor = matrix[row * k + c] * inverse;
-            matrix[row * k + c] = factor;
-            for j in c + 1..k {
-                let upper = matrix[c * k + j];
-                matrix[row * k + j] -= factor * upper;
-            }
+    for (lower, mark) in lower.chunks_exact_mut(upper.len()).zip(marks) {
+        *mark = upper[c].abs().select(lower[c].abs(), one, zero);
+        // Columns before `c` hold factors, which are exchanged with their rows.
+        for (upper, lower) in upper.iter_mut().zip(lower) {
+            exchange(*mark, upper, lower);
         }
     }
 }
 
-/// Exchanges, forward and back substitution.
+/// Exchanges `upper` and `lower` where `mark` is 1.
 #[inline(always)]
-fn substitute<P: Scalar>(k: usize, matrix: &[P], exchanged: &[P], b: &mut [P]) {
+fn exchange<P: Scalar>(mark: P, upper: &mut P, lower: &mut P) {
     let zero = P::from_f64(0.0);
-    let mut mark = 0;
-    for c in 0..k {
-        for row in c + 1..k {
-            let larger = exchanged[mark];
-            mark += 1;
-            if larger.all_at_most(zero) {
-                continue;
-            }
-            let (upper, lower) = (b[c], b[row]);
-            b[c] = zero.select(larger, lower, upper);
-            b[row] = zero.select(larger, upper, lower);
-        }
-    }
-    for c in 0..k {
-        for row in c + 1..k {
-            let upper = b[c];
-            b[row] -= upper * matrix[row * k + c];
-        }
-    }
-    for c in (0..k).rev() {
-        b[c] *= matrix[c * k + c];
-        for row in 0..c {
-            let upper = b[c];
-            b[row] -= upper * matrix[row * k + c];
-        }
-    }
+    (*upper, *lower) = (zero.select(mark, *lower, *upper), zero.select(mark, *upper, *lower));
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ use crate::scalar::{InstructionSet, Isa, Lanes, Numeric, Parameter};
 ///
 /// Where steps go on as those before, the guess is corrected by what it lacked in them, and one or two iterations are enough.
 ///
-/// Cost of a step: about two evaluations of `F` with its Jacobian, and as many eliminations, `k³/3` each.
+/// Cost of a step of one or two unknowns: one or two evaluations of `F` with its Jacobian, and as many eliminations, `k³/3` each. With more,
+/// an evaluation of `F` with its derivative in one direction and `2 k²` multiplications, once or twice, where the matrix of an earlier step is
+/// still good, which that derivative tells; else as many evaluations with Jacobian and eliminations as it takes.
 ///
 /// # Example
 /// ```
@@ -274,11 +276,7 @@ impl<F: Residual> Recurrence for Implicit<F> {
     fn count(&self, params: &[Parameter<F::Real>]) -> Counted {
         let mut all = count(&self.residual, params);
         if let Some(short) = &self.short {
-            let step = count(&short.residual, params);
-            let steps = short.steps();
-            all.operations.vector += step.operations.vector * u64::from(steps);
-            all.operations.single += step.operations.single * u64::from(steps);
-            all.chain += step.chain * steps;
+            all = all.and(count(&short.residual, params).times(short.steps()));
         }
         all
     }
@@ -292,9 +290,11 @@ impl<F: Residual> Recurrence for Implicit<F> {
 
 /// What a step by `residual` comes to.
 fn count<F: Residual>(residual: &F, params: &[Parameter<F::Real>]) -> Counted {
-    /// Newton iterations of a step, as seen.
+    /// Newton iterations of a step, as seen; corrections with an earlier step's matrix, likewise.
     const ITERATIONS: u32 = 2;
     const RECIPROCAL: u32 = 13;
+    /// Steps for which a matrix is used, where it can be.
+    const USED: u64 = 32;
     let k = residual.unknown_dim();
     let zero = Count::<F::Real>::at(0);
     let (x, u) = (vec![zero; residual.state_dim()], vec![zero; residual.input_dim()]);
@@ -305,16 +305,18 @@ fn count<F: Residual>(residual: &F, params: &[Parameter<F::Real>]) -> Counted {
     let passes = residual.independent_dim().div_ceil(PARTIALS) as u64;
     // Multiplications, and selections of rows to exchange.
     let elimination = rank * rank * rank + 3 * rank * rank + 8 * rank;
-    let each = Operations {
+    let iteration = Operations {
         vector: evaluated.vector * passes * (1 + PARTIALS as u64) + elimination,
         single: evaluated.single * passes * (1 + PARTIALS as u64),
     };
-    let chain = depth + k as u32 * (RECIPROCAL + 4 * ARITHMETIC.0);
-    Counted {
-        operations: Operations {
-            vector: each.vector * u64::from(ITERATIONS),
-            single: each.single * u64::from(ITERATIONS),
-        },
-        chain: chain * ITERATIONS,
+    if !residual.may_keep_matrix() {
+        let chain = depth + k as u32 * (RECIPROCAL + 4 * ARITHMETIC.0);
+        return Counted { operations: iteration, chain }.times(ITERATIONS);
     }
+    let correction =
+        Operations { vector: evaluated.vector + rank * rank + 8 * rank, single: evaluated.single };
+    let share = Operations { vector: iteration.vector / USED, single: iteration.single / USED };
+    let chain = depth + (4 * k as u32 + 8) * ARITHMETIC.0;
+    let corrections = Counted { operations: correction, chain }.times(ITERATIONS);
+    corrections.and(Counted { operations: share, chain: 0 })
 }

@@ -1,7 +1,8 @@
 //! The equation of a step, solved.
 
 use super::Residual;
-use super::course::{Advance, Course, Finish, all};
+use super::chord::Chord;
+use super::course::{Advance, Course, Factor, Finish, all};
 use super::elimination::Elimination;
 use super::linearized::{By, Room, System};
 use crate::scalar::dispatch::Kernel;
@@ -24,7 +25,10 @@ pub(super) struct Newton<P: Numeric> {
     /// The equation's own guess.
     pub(super) guess: Vec<P>,
     pub(super) learned: Learned<P>,
-    /// Unknowns that [`solve_compact`](Self::solve_compact) found.
+    pub(super) chord: Chord<P>,
+    /// What the equation has prepared for [`evaluate`](Residual::evaluate).
+    pub(super) known: Vec<P>,
+    /// Unknowns that [`solve_compact`](Self::solve_compact) or [`solve_chord`](Self::solve_chord) found.
     pub(super) found: Vec<P>,
     /// The residual, then the correction.
     pub(super) delta: Vec<P>,
@@ -96,21 +100,45 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         derivatives: bool,
     ) {
         // A lane that is done there keeps what it found there, whatever its neighbours still do.
-        let found = self.solve_compact(residual, params);
-        let solved = all(found);
-        if solved && !derivatives {
+        let mut found = match residual.stages() {
+            0 => P::from_f64(0.0),
+            _ => self.solve_compact(residual, params),
+        };
+        if all(found) && !derivatives {
             std::mem::swap(&mut self.z, &mut self.found);
             return;
         }
-        self.begin(residual, params);
-        if solved {
-            // Derivatives are wanted there.
-            self.z.copy_from_slice(&self.found);
-        }
+        let mut attempting = residual.may_keep_matrix() && self.chord.is_due();
+        let mut own = false;
         let mut course = Course::new(found, derivatives, residual.learns());
+        let mut begun = false;
         let mut next = Some(By::Unknowns);
         while let Some(by) = next {
+            if attempting && self.chord.ready {
+                found = self.solve_chord(residual, params, own);
+                let solved = all(found);
+                if solved && !derivatives {
+                    std::mem::swap(&mut self.z, &mut self.found);
+                    return;
+                }
+                attempting = !solved && !own;
+                course = Course::new(found, derivatives, residual.learns());
+                begun = false;
+            }
+            if !begun {
+                self.begin(residual, params);
+                if all(found) {
+                    // Derivatives are wanted there.
+                    self.z.copy_from_slice(&self.found);
+                }
+                begun = true;
+            }
             self.evaluate(residual, params, by);
+            if attempting {
+                P::enter(Factor { newton: self });
+                own = true;
+                continue;
+            }
             next = match by {
                 By::State => None,
                 _ => P::enter(Advance { newton: self, course: &mut course, by }),
@@ -149,6 +177,8 @@ impl<P: Numeric<Plain = P>> Kernel for Build<P> {
             z: zeros(unknowns),
             guess: zeros(unknowns),
             learned: Learned::new(unknowns),
+            chord: Chord::new(self.sizes),
+            known: zeros(state),
             found: zeros(unknowns),
             delta: zeros(unknowns),
             start: zeros(unknowns),
@@ -181,7 +211,7 @@ impl<P: Numeric<Plain = P>, F: Residual<Real = P::Real>> Kernel for Iteration<'_
 #[derive(Debug)]
 pub(super) struct Learned<P> {
     /// In the last step.
-    lacked: Vec<P>,
+    pub(super) lacked: Vec<P>,
     /// What it would lack if that went on as in the last two, and the same where it has been so.
     trend: Vec<P>,
     pub(super) lacks: Vec<P>,

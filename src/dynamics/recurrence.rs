@@ -126,6 +126,27 @@ pub struct Counted {
     pub(crate) chain: u32,
 }
 
+impl Counted {
+    /// This, `times` times one after the other.
+    pub(super) fn times(self, times: u32) -> Self {
+        let Operations { vector, single } = self.operations;
+        let many = u64::from(times);
+        Self {
+            operations: Operations { vector: vector * many, single: single * many },
+            chain: self.chain * times,
+        }
+    }
+
+    /// This and then `other`.
+    pub(super) fn and(self, other: Self) -> Self {
+        let operations = Operations {
+            vector: self.operations.vector + other.operations.vector,
+            single: self.operations.single + other.operations.single,
+        };
+        Self { operations, chain: self.chain + other.chain }
+    }
+}
+
 pub(super) mod sealed {
     pub trait Sealed {}
     impl<D: crate::Dynamics + ?Sized> Sealed for D {}

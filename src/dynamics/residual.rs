@@ -95,6 +95,42 @@ pub trait Residual: Sync {
         }
     }
 
+    /// Whether [`prepare`](Self::prepare) has a part in `F`.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn prepares(&self) -> bool {
+        false
+    }
+
+    /// Writes to `known` `[n]` what [`evaluate`](Self::evaluate) leaves to be subtracted from each stage, `work` being `[k + scratch]`.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn prepare<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        known: &mut [S],
+        work: &mut [S],
+    ) {
+        let _ = (params, x, u, known, work);
+    }
+
+    /// Writes `F` at `z` to the first `k` of `r` `[k + scratch]`. Where it [`prepares`](Self::prepares), it does so without what is known, and `x`
+    /// may be anything.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn evaluate<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        z: &[S],
+        x: &[S],
+        u: &[S],
+        r: &mut [S],
+    ) {
+        self.residual(params, z, x, u, r);
+    }
+
     /// Writes `F` and its derivatives at `z`, for the state `x` and the input `u`, which `room` has too.
     #[doc(hidden)]
     #[inline(always)]
@@ -165,6 +201,16 @@ pub trait Residual: Sync {
     #[doc(hidden)]
     fn learns(&self) -> bool {
         true
+    }
+
+    /// Whether Newton's method may go on with the matrix of an earlier step.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn may_keep_matrix(&self) -> bool
+    where
+        Self: Sized,
+    {
+        self.stages() == 0 && self.learns()
     }
 
     /// A recurrence whose longer steps lead about where many steps of this one do, to be run on inputs made by
@@ -252,6 +298,31 @@ impl<F: Residual> Residual for &F {
         F::guess(self, params, x, u, z);
     }
     #[inline(always)]
+    fn prepare<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        known: &mut [S],
+        work: &mut [S],
+    ) {
+        F::prepare(self, params, x, u, known, work);
+    }
+    #[inline(always)]
+    fn evaluate<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        z: &[S],
+        x: &[S],
+        u: &[S],
+        r: &mut [S],
+    ) {
+        F::evaluate(self, params, z, x, u, r);
+    }
+    fn prepares(&self) -> bool {
+        F::prepares(self)
+    }
+    #[inline(always)]
     fn linearize<P: Numeric<Real = Self::Real, Plain = P>>(
         &self,
         params: &[Parameter<Self::Real>],
@@ -290,5 +361,8 @@ impl<F: Residual> Residual for &F {
     }
     fn learns(&self) -> bool {
         F::learns(self)
+    }
+    fn may_keep_matrix(&self) -> bool {
+        F::may_keep_matrix(self)
     }
 }

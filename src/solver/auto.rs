@@ -97,7 +97,7 @@ fn by_shooting<D: Recurrence, B: Sweep<D>>(
     if run.problem.total_steps() as f64 * cost_in_order < coarse::LEAST {
         return Ok(false);
     }
-    let block = run.block_of(coarse::BLOCK);
+    let block = coarse::block(run);
     let blocks = blocks::partition(run.problem, block);
     let steps = coarse::affordable(run, &blocks, cost_in_order)?;
     if steps < coarse::FEWEST {

@@ -31,7 +31,10 @@ pub(super) const LEAST: f64 = 3e6;
 /// Components up to which Jacobians are dense unless declared otherwise: to look at the step would take longer.
 const FEW: usize = 8;
 /// Steps of the problem in a block, where it is long enough: a coarse grid with few steps to a block must be cheap.
-pub(super) const BLOCK: usize = 512;
+const BLOCK: usize = 512;
+/// Blocks that are enough for lanes and threads: of more steps the blocks are longer instead, since grids cost by the block, up to this.
+const BLOCKS: usize = 512;
+const LONGEST: usize = 2048;
 /// Steps of the coarser grid in a block.
 pub(super) const FEWEST: usize = 2;
 const MOST: usize = 8;
@@ -164,6 +167,11 @@ impl<D: Recurrence> Grid<D> {
                 .with_params(run.problem.params())?;
         Ok(if problem.state_dim() <= FEW { problem.with_declared_structure() } else { problem })
     }
+}
+
+/// Steps of the problem in a block.
+pub(super) fn block<D: Recurrence, B: Sweep<D>>(run: &Run<'_, '_, D, B>) -> usize {
+    run.block_of((run.problem.total_steps() / BLOCKS).clamp(BLOCK, LONGEST))
 }
 
 /// What a step of the coarser grid costs, where there is one.

@@ -54,7 +54,7 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
             Method::Auto => auto::solve(&mut run)?,
             Method::Sequential => run.in_order()?,
             Method::Shooting => {
-                let block = settings.block.unwrap_or_else(|| run.block_of(coarse::BLOCK));
+                let block = settings.block.unwrap_or_else(|| coarse::block(&run));
                 let blocks = blocks::partition(problem, block);
                 let cost = backend.cost(problem).in_order;
                 let steps = coarse::affordable(&run, &blocks, cost)?;

@@ -65,6 +65,11 @@ impl<O: Ode> StepEquation<'_, O> {
             if by == By::State && !start {
                 continue;
             }
+            if by != By::State && start {
+                let weight = weighted * P::Real::from_f64(-tableau.stages[0][0]);
+                self.add_slope_at_start(params, weight, x, u, &mut room.plain, r);
+                continue;
+            }
             let t = dt.mul_add(P::from_f64(node), t);
             let inputs = varied.inputs_at(node, inside);
             for first in (0..n).step_by(PARTIALS) {
@@ -133,15 +138,8 @@ impl<O: Ode> StepEquation<'_, O> {
         }
         let from_start = S == 1 && tableau.from_start;
         if from_start {
-            let (inside, slope) = room.plain.split_at_mut(m);
-            let inputs = self.sampling().of(u).inputs_at(tableau.nodes[0], inside);
-            let mut own = [P::from_f64(0.0); PAIR];
-            let slope = if scratch == 0 { &mut own[..n] } else { slope };
-            self.ode.rhs(params, t, &x[..n], inputs, slope);
             let weight = weighted * P::Real::from_f64(-tableau.stages[0][0]);
-            for j in 0..n {
-                r[j] = slope[j].mul_add(weight, r[j]);
-            }
+            self.add_slope_at_start(params, weight, x, u, &mut room.plain, &mut r[..n]);
         }
         for stage in 0..S {
             let e = stage + usize::from(from_start);
@@ -162,6 +160,30 @@ impl<O: Ode> StepEquation<'_, O> {
             }
         }
         system
+    }
+
+    /// Adds `weight` times the slope before the step to `r`, `room` being `[m + n]` and the equation's workspace.
+    #[inline(always)]
+    fn add_slope_at_start<P: Numeric<Real = O::Real, Plain = P>>(
+        &self,
+        params: &[Parameter<O::Real>],
+        weight: P,
+        x: &[P],
+        u: &[P],
+        room: &mut [P],
+        r: &mut [P],
+    ) {
+        let n = self.ode.state_dim();
+        let (inside, slope) = room.split_at_mut(self.ode.input_dim());
+        let sample = self.sampling().of(u);
+        let inputs = sample.inputs_at(0.0, inside);
+        let mut own = [P::from_f64(0.0); PAIR];
+        let in_registers = n <= PAIR && self.ode.scratch_dim() == 0;
+        let slope = if in_registers { &mut own[..n] } else { slope };
+        self.ode.rhs(params, sample.t, &x[..n], inputs, slope);
+        for (r, slope) in r.iter_mut().zip(&slope[..n]) {
+            *r = slope.mul_add(weight, *r);
+        }
     }
 }
 

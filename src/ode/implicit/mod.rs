@@ -171,6 +171,75 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
     }
 
     #[inline(always)]
+    fn prepares(&self) -> bool {
+        true
+    }
+
+    /// The state at the beginning, and what the slope there adds. Of schemes with a tableau alone: the exponential one does not learn.
+    #[inline(always)]
+    fn prepare<S: Scalar<Real = O::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        known: &mut [S],
+        work: &mut [S],
+    ) {
+        let n = self.ode.state_dim();
+        let sample = self.sampling().of(u);
+        let tableau = tableau(self.scheme).unwrap_or(&backward_euler::TABLEAU);
+        let (x, known) = (&x[..self.state_dim()], &mut known[..n]);
+        known.copy_from_slice(&x[..n]);
+        if self.scheme == Scheme::Bdf2 {
+            let (kappa, _) = bdf2::coefficients(sample.ratio);
+            for j in 0..n {
+                known[j] = (x[j] - x[n + j]).mul_add(kappa, x[j]);
+            }
+        }
+        if tableau.from_start {
+            let (room, slope) = work.split_at_mut(self.ode.input_dim());
+            self.ode.rhs(params, sample.t, &x[..n], sample.inputs_at(0.0, room), slope);
+            let weight = sample.dt * S::from_f64(tableau.stages[0][0]);
+            for j in 0..n {
+                known[j] = slope[j].mul_add(weight, known[j]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn evaluate<S: Scalar<Real = O::Real>>(
+        &self,
+        params: &[Param<S>],
+        z: &[S],
+        _: &[S],
+        u: &[S],
+        r: &mut [S],
+    ) {
+        let n = self.ode.state_dim();
+        let sample = self.sampling().of(u);
+        let tableau = tableau(self.scheme).unwrap_or(&backward_euler::TABLEAU);
+        let (r, work) = r.split_at_mut(z.len());
+        let (room, slope) = work.split_at_mut(self.ode.input_dim());
+        let mut dt = sample.dt;
+        if self.scheme == Scheme::Bdf2 {
+            dt *= bdf2::coefficients(sample.ratio).1;
+        }
+        let start = usize::from(tableau.from_start);
+        r.copy_from_slice(z);
+        for (stage, z) in z.chunks_exact(n).enumerate() {
+            let node = tableau.nodes[start + stage];
+            let t = sample.dt.mul_add(S::from_f64(node), sample.t);
+            self.ode.rhs(params, t, z, sample.inputs_at(node, room), slope);
+            for (r, coefficients) in r.chunks_exact_mut(n).zip(tableau.stages) {
+                let weight = dt * S::from_f64(-coefficients[start + stage]);
+                for j in 0..n {
+                    r[j] = slope[j].mul_add(weight, r[j]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     fn linearize<P: Numeric<Real = O::Real, Plain = P>>(
         &self,
         params: &[Parameter<O::Real>],

@@ -1,0 +1,392 @@
+//! Newton's method with the matrix of an earlier step, where that is as good as its own (the chord method; Deuflhard, *Newton Methods for
+//! Nonlinear Problems*, 2.2).
+//!
+//! A correction then takes `2 k²` multiplications instead of `k³/3`, and an evaluation of the equation with its derivative in one direction
+//! instead of all. That derivative tells how good the matrix is: in a direction `v` with a part in all components, `‖M⁻¹ ∂F/∂z v − v‖`
+//! is about what is left of an error after a correction. (How corrections shrink does not tell: those of some components may hide that
+//! others are not corrected at all.) Where a matrix is no longer good enough the step makes one of its own, which the next steps may use, and
+//! where that does not do either it is left to the general method.
+
+use super::Residual;
+use super::course::{all, floor, larger};
+use super::newton::{FAR, Newton, Sizes};
+use crate::scalar::dispatch::Kernel;
+use crate::scalar::{Dual, Isa, Numeric, Parameter, Real, Scalar};
+
+/// Corrections of a step at most.
+const MOST: usize = 4;
+/// Corrections beyond the first that cost about as much as a matrix of its own.
+const DEAR: usize = 8;
+/// What a correction may leave of an error, and be good.
+const GOOD: f64 = 0.1;
+/// Steps that a matrix must serve to be worth the attempts.
+const FEW: usize = 4;
+/// Steps at most that are left to the general method before the next attempt.
+const LONGEST: usize = 31;
+/// Unknowns for which the inverse is made: more multiplications, but they do not wait for each other.
+const INVERTED: usize = 8;
+
+/// The matrix, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Chord<P> {
+    /// Whether there is one.
+    pub(super) ready: bool,
+    /// Its inverse, column by column, where it is made, `[k, k]`
+    inverse: Vec<P>,
+    /// Whether that is of an earlier one.
+    outdated: bool,
+    /// The direction of the derivative, and what the matrix makes of it, `[k]`
+    direction: Vec<P>,
+    image: Vec<P>,
+    /// The reciprocal sizes of the unknowns, `[k]`
+    weights: Vec<P>,
+    /// The arguments of the equation, and its value.
+    z: Vec<Probe<P>>,
+    x: Vec<Probe<P>>,
+    u: Vec<Probe<P>>,
+    r: Vec<Probe<P>>,
+    /// Steps to be left to the general method, and the same after the next failure.
+    pause: usize,
+    next_pause: usize,
+    /// Corrections beyond the first, and steps, since the matrix was made.
+    spent: usize,
+    served: usize,
+}
+
+/// A number with its derivative in the direction.
+type Probe<P> = Dual<P, 1>;
+
+impl<P: Numeric> Chord<P> {
+    #[inline(always)]
+    pub(super) fn new(sizes: Sizes) -> Self {
+        let Sizes { state, input, unknowns: k, scratch } = sizes;
+        let zeros = |len| vec![P::from_f64(0.0); len];
+        let probes = |len| vec![Probe::from_f64(0.0); len];
+        Self {
+            ready: false,
+            inverse: zeros(if k > INVERTED { 0 } else { k * k }),
+            outdated: false,
+            direction: zeros(k),
+            image: zeros(k),
+            weights: zeros(k),
+            z: probes(k),
+            x: probes(state),
+            u: probes(input),
+            r: probes(k + scratch),
+            pause: 0,
+            next_pause: 0,
+            spent: 0,
+            served: 0,
+        }
+    }
+
+    /// Whether a step is to be attempted.
+    #[inline(always)]
+    pub(super) fn is_due(&mut self) -> bool {
+        let due = self.pause == 0;
+        self.pause = self.pause.saturating_sub(1);
+        due
+    }
+
+    /// Takes note of a new matrix.
+    #[inline(always)]
+    pub(super) fn renew(&mut self) {
+        (self.ready, self.outdated, self.spent, self.served) = (true, true, 0, 0);
+    }
+}
+
+impl<P: Numeric<Plain = P>> Newton<P> {
+    /// Solves `F = 0` with the matrix that there is, if `own` made for this step: 1 where [`found`](Self::found) then has the solution.
+    #[inline(always)]
+    pub(super) fn solve_chord<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+        own: bool,
+    ) -> P {
+        let k = residual.unknown_dim();
+        let Self { x, u, guess, known, room, chord, .. } = &mut *self;
+        residual.guess(params, x, u, &mut guess[..k]);
+        residual.prepare(params, x, u, known, &mut room.plain);
+        if !residual.prepares() {
+            lift(&mut chord.x, x);
+        }
+        lift(&mut chord.u, u);
+        if self.chord.outdated && k <= INVERTED {
+            P::enter(Invert { newton: self });
+            self.chord.outdated = false;
+        }
+        // Lengths that the compiler sees, in the usual case.
+        match residual.stage_dim() {
+            n if n == k && n <= INVERTED => self.attempt(residual, params, n, own),
+            _ => self.attempt_out_of_line(residual, params, own),
+        }
+    }
+
+    #[inline(always)]
+    fn attempt<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+        k: usize,
+        own: bool,
+    ) -> P {
+        let mut attempt = Attempt::new(own);
+        self.begin_chord(k);
+        loop {
+            self.probe(k);
+            let Self { chord, delta, known, .. } = &mut *self;
+            let Chord { z, x, u, r, inverse, image, .. } = chord;
+            residual.evaluate(params, &z[..k], x, u, r);
+            if residual.prepares() {
+                for (r, &known) in r[..k].iter_mut().zip(&known[..k]) {
+                    r.value -= known;
+                }
+            }
+            let (delta, image, inverse) = (&mut delta[..k], &mut image[..k], &inverse[..k * k]);
+            delta.fill(P::from_f64(0.0));
+            image.fill(P::from_f64(0.0));
+            for (column, r) in r[..k].iter().enumerate() {
+                for i in 0..k {
+                    let inverse = inverse[column * k + i];
+                    delta[i] = inverse.mul_add(r.value, delta[i]);
+                    image[i] = inverse.mul_add(r.tangents[0], image[i]);
+                }
+            }
+            if self.correct_chord(k, &mut attempt) {
+                return attempt.done;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn attempt_out_of_line<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+        own: bool,
+    ) -> P {
+        let mut attempt = Attempt::new(own);
+        P::enter(Begin { newton: self });
+        loop {
+            let Self { chord, known, .. } = &mut *self;
+            let Chord { z, x, u, r, .. } = chord;
+            residual.evaluate(params, z, x, u, r);
+            if residual.prepares() {
+                let n = residual.stage_dim();
+                for r in r[..z.len()].chunks_exact_mut(n) {
+                    for (r, &known) in r.iter_mut().zip(&known[..n]) {
+                        r.value -= known;
+                    }
+                }
+            }
+            if P::enter(Correct { newton: self, attempt: &mut attempt }) {
+                return attempt.done;
+            }
+        }
+    }
+
+    /// Prepares an attempt from the equation's guess.
+    #[inline(always)]
+    fn begin_chord(&mut self, k: usize) {
+        let Self { learned, z, guess, .. } = self;
+        let (z, guess, lacks) = (&mut z[..k], &guess[..k], &learned.lacks[..k]);
+        for i in 0..k {
+            z[i] = guess[i] + lacks[i];
+        }
+        self.choose_direction(k);
+    }
+
+    /// Chooses the direction: of the size of the unknowns, each its own way.
+    #[inline(always)]
+    fn choose_direction(&mut self, k: usize) {
+        let Self { chord, z, .. } = self;
+        let (z, direction, weights) = (&z[..k], &mut chord.direction[..k], &mut chord.weights[..k]);
+        let floor = floor(z);
+        for i in 0..k {
+            // Fractions of multiples of the golden ratio: no combination of few of them with small factors is zero.
+            let part = (i as f64 * 0.618_033_988_749_894_9).fract() + 0.5;
+            let sign = if i % 3 == 1 { -1.0 } else { 1.0 };
+            let size = larger(floor, z[i].abs());
+            direction[i] = size * P::Real::from_f64(sign * part);
+            weights[i] = size.recip();
+        }
+    }
+
+    /// Takes the unknowns and the direction to the equation.
+    #[inline(always)]
+    fn probe(&mut self, k: usize) {
+        let Self { chord, z, .. } = self;
+        let (direction, probes) = (&chord.direction[..k], &mut chord.z[..k]);
+        for ((probe, &z), &direction) in probes.iter_mut().zip(&z[..k]).zip(direction) {
+            *probe = Probe::new(z, [direction]);
+        }
+    }
+
+    /// Takes the correction; whether that was the last one.
+    #[inline(always)]
+    fn correct_chord(&mut self, k: usize, attempt: &mut Attempt<P>) -> bool {
+        let zero = P::from_f64(0.0);
+        let Self { chord, z, delta, .. } = self;
+        let (z, delta) = (&mut z[..k], &mut delta[..k]);
+        let (direction, image) = (&chord.direction[..k], &chord.image[..k]);
+        if attempt.corrections > 0 {
+            // A lane that is done keeps its bits, whatever its neighbours still do.
+            for delta in &mut *delta {
+                *delta = zero.select(attempt.done, zero, *delta);
+            }
+        }
+        for (z, &delta) in z.iter_mut().zip(&*delta) {
+            *z -= delta;
+        }
+        let mut kept = zero;
+        for i in 0..k {
+            kept = (image[i] - direction[i]).abs().mul_add(chord.weights[i], kept);
+        }
+        if attempt.own {
+            // Else they are about the same as before.
+            self.choose_direction(k);
+        }
+        let Self { chord, delta, .. } = &*self;
+        let mut now = zero;
+        for (delta, &weight) in delta[..k].iter().zip(&chord.weights[..k]) {
+            now = delta.abs().mul_add(weight, now);
+        }
+        let finished = attempt.judge(now, kept);
+        if finished {
+            self.end_chord(k, attempt);
+        }
+        finished
+    }
+
+    /// Takes note of the end of an attempt.
+    #[inline(always)]
+    fn end_chord(&mut self, k: usize, attempt: &mut Attempt<P>) {
+        attempt.done = P::from_f64(0.0).select(attempt.lost, P::from_f64(0.0), attempt.done);
+        let Self { chord, learned, z, guess, found, .. } = self;
+        found[..k].copy_from_slice(&z[..k]);
+        if all(attempt.done) {
+            learned.note(&z[..k], &guess[..k]);
+            chord.spent += attempt.corrections - 1;
+            chord.ready = chord.spent <= DEAR;
+            if !attempt.own {
+                chord.served += 1;
+                chord.next_pause = 0;
+            }
+            return;
+        }
+        chord.ready = false;
+        if attempt.own || chord.served < FEW {
+            chord.pause = chord.next_pause;
+            chord.next_pause = (2 * chord.next_pause + 1).min(LONGEST);
+        }
+    }
+}
+
+/// Writes `values` to `probes`.
+#[inline(always)]
+fn lift<P: Numeric<Plain = P>>(probes: &mut [Probe<P>], values: &[P]) {
+    for (probe, &value) in probes.iter_mut().zip(values) {
+        *probe = Probe::lift(value);
+    }
+}
+
+/// Makes the inverse.
+struct Invert<'k, P: Numeric> {
+    newton: &'k mut Newton<P>,
+}
+
+impl<P: Numeric<Plain = P>> Kernel for Invert<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Newton { chord, elimination, z, .. } = self.newton;
+        for (i, column) in chord.inverse.chunks_exact_mut(z.len()).enumerate() {
+            column.fill(P::from_f64(0.0));
+            column[i] = P::from_f64(1.0);
+            elimination.solve(column);
+        }
+    }
+}
+
+/// [`Newton::begin_chord`] for whatever length.
+struct Begin<'k, P: Numeric> {
+    newton: &'k mut Newton<P>,
+}
+
+impl<P: Numeric<Plain = P>> Kernel for Begin<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let k = self.newton.z.len();
+        self.newton.begin_chord(k);
+        self.newton.probe(k);
+    }
+}
+
+/// Makes a correction of a residual by elimination, and takes it; whether that was the last one.
+struct Correct<'k, P: Numeric> {
+    newton: &'k mut Newton<P>,
+    attempt: &'k mut Attempt<P>,
+}
+
+impl<P: Numeric<Plain = P>> Kernel for Correct<'_, P> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> bool {
+        let Self { newton, attempt } = self;
+        let k = newton.z.len();
+        let Newton { elimination, chord, delta, .. } = &mut *newton;
+        let Chord { r, image, .. } = chord;
+        for i in 0..k {
+            (delta[i], image[i]) = (r[i].value, r[i].tangents[0]);
+        }
+        elimination.solve(delta);
+        elimination.solve(image);
+        let finished = newton.correct_chord(k, attempt);
+        if !finished {
+            newton.probe(k);
+        }
+        finished
+    }
+}
+
+/// How an attempt stands.
+struct Attempt<P> {
+    /// Whether the matrix was made for this step.
+    own: bool,
+    corrections: usize,
+    /// 1 where a lane is done, and where it is to be left to the general method.
+    done: P,
+    lost: P,
+}
+
+impl<P: Scalar> Attempt<P> {
+    #[inline(always)]
+    fn new(own: bool) -> Self {
+        let zero = P::from_f64(0.0);
+        Self { own, corrections: 0, done: zero, lost: zero }
+    }
+
+    /// Says what follows from a correction of size `now`, of which the matrix leaves the part `kept`; whether that was the last one.
+    #[inline(always)]
+    fn judge(&mut self, now: P, kept: P) -> bool {
+        let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+        let epsilon = P::Real::EPSILON.to_f64();
+        let bound = P::from_f64;
+        let good = kept.select(bound(GOOD), one, zero);
+        // Its square is lost in rounding, and so is what is left of it.
+        let minute = now.select(bound(1e-2 * epsilon.sqrt()), good, zero);
+        let enough = (now * kept).select(bound(epsilon / 16.0), minute, zero);
+        self.done = larger(self.done, enough);
+        // With a matrix of its own a step may start far off, so long as corrections shrink.
+        let far = if self.own { f64::MAX } else { FAR };
+        let near = now.select(bound(far), good, zero);
+        self.lost = larger(self.lost, one - larger(near, self.done));
+        self.corrections += 1;
+        all(larger(self.done, self.lost)) || self.corrections == MOST
+    }
+}
