@@ -1,17 +1,17 @@
 //! Newton's method with the matrix of an earlier step, where that is as good as its own (the chord method; Deuflhard, *Newton Methods for
 //! Nonlinear Problems*, 2.2).
 //!
-//! A correction then takes `2 k²` multiplications instead of `k³/3`, and an evaluation of the equation with its derivative in one direction
-//! instead of all. That derivative tells how good the matrix is: in a direction `v` with a part in all components, `‖M⁻¹ ∂F/∂z v − v‖`
+//! A correction then takes `2 k²` multiplications instead of `k³/3`, and two evaluations of the equation without derivatives. Their difference, the
+//! second being next to the first in a direction `v` with a part in all components, tells how good the matrix is: `‖M⁻¹ ∂F/∂z v − v‖`
 //! is about what is left of an error after a correction. (How corrections shrink does not tell: those of some components may hide that
 //! others are not corrected at all.) Where a matrix is no longer good enough the step makes one of its own, which the next steps may use, and
 //! where that does not do either it is left to the general method.
 
 use super::Residual;
 use super::course::{all, floor, larger};
-use super::newton::{FAR, Newton, Sizes};
+use super::newton::{FAR, Newton};
 use crate::scalar::dispatch::Kernel;
-use crate::scalar::{Dual, Isa, Numeric, Parameter, Real, Scalar};
+use crate::scalar::{Isa, Numeric, Parameter, Real, Scalar};
 
 /// Corrections of a step at most.
 const MOST: usize = 4;
@@ -35,16 +35,14 @@ pub(super) struct Chord<P> {
     inverse: Vec<P>,
     /// Whether that is of an earlier one.
     outdated: bool,
-    /// The direction of the derivative, and what the matrix makes of it, `[k]`
-    direction: Vec<P>,
+    /// How far the second evaluation is from the first, and what the matrix makes of the difference, `[k]`
+    shift: Vec<P>,
     image: Vec<P>,
     /// The reciprocal sizes of the unknowns, `[k]`
     weights: Vec<P>,
-    /// The arguments of the equation, and its value.
-    z: Vec<Probe<P>>,
-    x: Vec<Probe<P>>,
-    u: Vec<Probe<P>>,
-    r: Vec<Probe<P>>,
+    /// Where the second evaluation is, and what came of the first, `[k]`
+    shifted: Vec<P>,
+    first: Vec<P>,
     /// Steps to be left to the general method, and the same after the next failure.
     pause: usize,
     next_pause: usize,
@@ -53,26 +51,19 @@ pub(super) struct Chord<P> {
     served: usize,
 }
 
-/// A number with its derivative in the direction.
-type Probe<P> = Dual<P, 1>;
-
-impl<P: Numeric> Chord<P> {
+impl<P: Scalar> Chord<P> {
     #[inline(always)]
-    pub(super) fn new(sizes: Sizes) -> Self {
-        let Sizes { state, input, unknowns: k, scratch } = sizes;
+    pub(super) fn new(k: usize) -> Self {
         let zeros = |len| vec![P::from_f64(0.0); len];
-        let probes = |len| vec![Probe::from_f64(0.0); len];
         Self {
             ready: false,
             inverse: zeros(if k > INVERTED { 0 } else { k * k }),
             outdated: false,
-            direction: zeros(k),
+            shift: zeros(k),
             image: zeros(k),
             weights: zeros(k),
-            z: probes(k),
-            x: probes(state),
-            u: probes(input),
-            r: probes(k + scratch),
+            shifted: zeros(k),
+            first: zeros(k),
             pause: 0,
             next_pause: 0,
             spent: 0,
@@ -105,13 +96,9 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         own: bool,
     ) -> P {
         let k = residual.unknown_dim();
-        let Self { x, u, guess, known, room, chord, .. } = &mut *self;
+        let Self { x, u, guess, known, room, .. } = &mut *self;
         residual.guess(params, x, u, &mut guess[..k]);
         residual.prepare(params, x, u, known, &mut room.plain);
-        if !residual.prepares() {
-            lift(&mut chord.x, x);
-        }
-        lift(&mut chord.u, u);
         if self.chord.outdated && k <= INVERTED {
             P::enter(Invert { newton: self });
             self.chord.outdated = false;
@@ -119,7 +106,7 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         // Lengths that the compiler sees, in the usual case.
         match residual.stage_dim() {
             n if n == k && n <= INVERTED => self.attempt(residual, params, n, own),
-            _ => self.attempt_out_of_line(residual, params, own),
+            _ => self.attempt_out_of_line(residual, params, k, own),
         }
     }
 
@@ -134,24 +121,20 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         let mut attempt = Attempt::new(own);
         self.begin_chord(k);
         loop {
-            self.probe(k);
-            let Self { chord, delta, known, .. } = &mut *self;
-            let Chord { z, x, u, r, inverse, image, .. } = chord;
-            residual.evaluate(params, &z[..k], x, u, r);
-            if residual.prepares() {
-                for (r, &known) in r[..k].iter_mut().zip(&known[..k]) {
-                    r.value -= known;
-                }
-            }
+            self.evaluate_twice(residual, params, k);
+            let Self { chord, delta, room, .. } = &mut *self;
+            let Chord { first, inverse, image, .. } = chord;
+            let (first, second) = (&first[..k], &room.plain[..k]);
             let (delta, image, inverse) = (&mut delta[..k], &mut image[..k], &inverse[..k * k]);
-            delta.fill(P::from_f64(0.0));
-            image.fill(P::from_f64(0.0));
-            for (column, r) in r[..k].iter().enumerate() {
-                for i in 0..k {
+            for i in 0..k {
+                // In registers: along a column each would wait for the memory of the one before.
+                let (mut sum, mut change) = (P::from_f64(0.0), P::from_f64(0.0));
+                for column in 0..k {
                     let inverse = inverse[column * k + i];
-                    delta[i] = inverse.mul_add(r.value, delta[i]);
-                    image[i] = inverse.mul_add(r.tangents[0], image[i]);
+                    sum = inverse.mul_add(first[column], sum);
+                    change = inverse.mul_add(second[column], change);
                 }
+                (delta[i], image[i]) = (sum, change);
             }
             if self.correct_chord(k, &mut attempt) {
                 return attempt.done;
@@ -164,24 +147,49 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         &mut self,
         residual: &F,
         params: &[Parameter<P::Real>],
+        k: usize,
         own: bool,
     ) -> P {
         let mut attempt = Attempt::new(own);
         P::enter(Begin { newton: self });
         loop {
-            let Self { chord, known, .. } = &mut *self;
-            let Chord { z, x, u, r, .. } = chord;
-            residual.evaluate(params, z, x, u, r);
-            if residual.prepares() {
-                let n = residual.stage_dim();
-                for r in r[..z.len()].chunks_exact_mut(n) {
-                    for (r, &known) in r.iter_mut().zip(&known[..n]) {
-                        r.value -= known;
-                    }
-                }
-            }
+            self.evaluate_twice(residual, params, k);
             if P::enter(Correct { newton: self, attempt: &mut attempt }) {
                 return attempt.done;
+            }
+        }
+    }
+
+    /// Writes `F` to `first`, and its difference in the direction to the start of the room.
+    #[inline(always)]
+    fn evaluate_twice<F: Residual<Real = P::Real>>(
+        &mut self,
+        residual: &F,
+        params: &[Parameter<P::Real>],
+        k: usize,
+    ) {
+        let Self { chord, z, x, u, known, room, .. } = &mut *self;
+        let Chord { shift, shifted, first, .. } = chord;
+        let (z, shifted, first) = (&z[..k], &mut shifted[..k], &mut first[..k]);
+        for ((shifted, &z), &shift) in shifted.iter_mut().zip(z).zip(&shift[..k]) {
+            *shifted = z + shift;
+        }
+        for second in [false, true] {
+            let at = if second { &*shifted } else { z };
+            residual.evaluate(params, at, x, u, &mut room.plain);
+            if !second {
+                first.copy_from_slice(&room.plain[..k]);
+            }
+        }
+        for (second, &first) in room.plain[..k].iter_mut().zip(&*first) {
+            *second -= first;
+        }
+        if residual.prepares() {
+            let n = residual.stage_dim();
+            for first in first.chunks_exact_mut(n) {
+                for (first, &known) in first.iter_mut().zip(&known[..n]) {
+                    *first -= known;
+                }
             }
         }
     }
@@ -201,25 +209,12 @@ impl<P: Numeric<Plain = P>> Newton<P> {
     #[inline(always)]
     fn choose_direction(&mut self, k: usize) {
         let Self { chord, z, .. } = self;
-        let (z, direction, weights) = (&z[..k], &mut chord.direction[..k], &mut chord.weights[..k]);
+        let (z, shift, weights) = (&z[..k], &mut chord.shift[..k], &mut chord.weights[..k]);
         let floor = floor(z);
         for i in 0..k {
-            // Fractions of multiples of the golden ratio: no combination of few of them with small factors is zero.
-            let part = (i as f64 * 0.618_033_988_749_894_9).fract() + 0.5;
-            let sign = if i % 3 == 1 { -1.0 } else { 1.0 };
             let size = larger(floor, z[i].abs());
-            direction[i] = size * P::Real::from_f64(sign * part);
+            shift[i] = size * P::Real::from_f64(WAYS[i % WAYS.len()] * near::<P::Real>());
             weights[i] = size.recip();
-        }
-    }
-
-    /// Takes the unknowns and the direction to the equation.
-    #[inline(always)]
-    fn probe(&mut self, k: usize) {
-        let Self { chord, z, .. } = self;
-        let (direction, probes) = (&chord.direction[..k], &mut chord.z[..k]);
-        for ((probe, &z), &direction) in probes.iter_mut().zip(&z[..k]).zip(direction) {
-            *probe = Probe::new(z, [direction]);
         }
     }
 
@@ -229,7 +224,7 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         let zero = P::from_f64(0.0);
         let Self { chord, z, delta, .. } = self;
         let (z, delta) = (&mut z[..k], &mut delta[..k]);
-        let (direction, image) = (&chord.direction[..k], &chord.image[..k]);
+        let (shift, image) = (&chord.shift[..k], &chord.image[..k]);
         if attempt.corrections > 0 {
             // A lane that is done keeps its bits, whatever its neighbours still do.
             for delta in &mut *delta {
@@ -241,8 +236,9 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         }
         let mut kept = zero;
         for i in 0..k {
-            kept = (image[i] - direction[i]).abs().mul_add(chord.weights[i], kept);
+            kept = (image[i] - shift[i]).abs().mul_add(chord.weights[i], kept);
         }
+        kept *= P::Real::from_f64(1.0 / near::<P::Real>());
         if attempt.own {
             // Else they are about the same as before.
             self.choose_direction(k);
@@ -283,12 +279,14 @@ impl<P: Numeric<Plain = P>> Newton<P> {
     }
 }
 
-/// Writes `values` to `probes`.
+/// The direction, against the size of the unknowns: fractions of the multiples of the golden ratio, no combination of few of which with small
+/// factors is zero.
+const WAYS: [f64; 8] = [0.5, -1.118, 0.736, 1.354, -0.972, 0.590, 1.208, -0.826];
+
+/// How near the second evaluation is to the first, against the size of the unknowns.
 #[inline(always)]
-fn lift<P: Numeric<Plain = P>>(probes: &mut [Probe<P>], values: &[P]) {
-    for (probe, &value) in probes.iter_mut().zip(values) {
-        *probe = Probe::lift(value);
-    }
+fn near<R: Real>() -> f64 {
+    R::EPSILON.to_f64().sqrt()
 }
 
 /// Makes the inverse.
@@ -322,7 +320,6 @@ impl<P: Numeric<Plain = P>> Kernel for Begin<'_, P> {
     fn run<I: Isa>(self) {
         let k = self.newton.z.len();
         self.newton.begin_chord(k);
-        self.newton.probe(k);
     }
 }
 
@@ -339,18 +336,12 @@ impl<P: Numeric<Plain = P>> Kernel for Correct<'_, P> {
     fn run<I: Isa>(self) -> bool {
         let Self { newton, attempt } = self;
         let k = newton.z.len();
-        let Newton { elimination, chord, delta, .. } = &mut *newton;
-        let Chord { r, image, .. } = chord;
-        for i in 0..k {
-            (delta[i], image[i]) = (r[i].value, r[i].tangents[0]);
-        }
+        let Newton { elimination, chord, delta, room, .. } = &mut *newton;
+        delta.copy_from_slice(&chord.first);
+        chord.image.copy_from_slice(&room.plain[..k]);
         elimination.solve(delta);
-        elimination.solve(image);
-        let finished = newton.correct_chord(k, attempt);
-        if !finished {
-            newton.probe(k);
-        }
-        finished
+        elimination.solve(&mut chord.image);
+        newton.correct_chord(k, attempt)
     }
 }
 

@@ -64,12 +64,15 @@ impl<P: Scalar> Elimination<P> {
         for (c, &exchanges) in self.exchanges.iter().enumerate() {
             let (marks, others) = exchanged.split_at(k - c - 1);
             exchanged = others;
-            let (upper, lower) = b.split_at_mut(c + 1);
             if exchanges {
+                let (upper, lower) = b.split_at_mut(c + 1);
                 for (lower, &mark) in lower.iter_mut().zip(marks) {
                     exchange(mark, &mut upper[c], lower);
                 }
             }
+        }
+        for c in 0..k {
+            let (upper, lower) = b.split_at_mut(c + 1);
             let known = -upper[c];
             for (lower, row) in lower.iter_mut().zip(self.matrix[(c + 1) * k..].chunks_exact(k)) {
                 *lower = row[c].mul_add(known, *lower);

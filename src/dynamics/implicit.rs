@@ -22,8 +22,8 @@ use crate::scalar::{InstructionSet, Isa, Lanes, Numeric, Parameter};
 /// Where steps go on as those before, the guess is corrected by what it lacked in them, and one or two iterations are enough.
 ///
 /// Cost of a step of one or two unknowns: one or two evaluations of `F` with its Jacobian, and as many eliminations, `k³/3` each. With more,
-/// an evaluation of `F` with its derivative in one direction and `2 k²` multiplications, once or twice, where the matrix of an earlier step is
-/// still good, which that derivative tells; else as many evaluations with Jacobian and eliminations as it takes.
+/// two evaluations of `F` without derivatives and `2 k²` multiplications, once or twice, where the matrix of an earlier step is
+/// still good, which the two evaluations tell; else as many evaluations with Jacobian and eliminations as it takes.
 ///
 /// # Example
 /// ```

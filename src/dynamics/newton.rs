@@ -177,7 +177,7 @@ impl<P: Numeric<Plain = P>> Kernel for Build<P> {
             z: zeros(unknowns),
             guess: zeros(unknowns),
             learned: Learned::new(unknowns),
-            chord: Chord::new(self.sizes),
+            chord: Chord::new(unknowns),
             known: zeros(state),
             found: zeros(unknowns),
             delta: zeros(unknowns),
