@@ -264,10 +264,10 @@ fn a_step_without_a_solution_is_no_success() {
 }
 
 /// Backward Euler for a chain of three, charge leaking through a conductance `u` that may change by orders of magnitude from step to step.
-struct Switched<R>(PhantomData<R>);
+struct Switched;
 
-impl<R: Real> Residual for Switched<R> {
-    type Real = R;
+impl Residual for Switched {
+    type Real = f64;
     fn state_dim(&self) -> usize {
         3
     }
@@ -275,7 +275,7 @@ impl<R: Real> Residual for Switched<R> {
         1
     }
     #[inline(always)]
-    fn residual<S: Scalar<Real = R>>(
+    fn residual<S: Scalar<Real = f64>>(
         &self,
         _: &[Param<S>],
         z: &[S],
@@ -283,15 +283,15 @@ impl<R: Real> Residual for Switched<R> {
         u: &[S],
         r: &mut [S],
     ) {
-        let h = R::from_f64(1e-3);
+        let h = 1e-3;
         let (first, second) = (z[0] - z[1], z[1] - z[2]);
-        r[0] = z[0] - x[0] + (first * u[0] - (Constant(R::from_f64(1.0)) - z[0])) * h;
+        r[0] = z[0] - x[0] + (first * u[0] - (Constant(1.0) - z[0])) * h;
         r[1] = z[1] - x[1] + (second + second.powi(3) - first * u[0]) * h;
         r[2] = z[2] - x[2] + (z[2].powi(3) - second - second.powi(3)) * h;
     }
 }
 
-/// Conductances that jump by up to 1e8, up and down, at times of their own for each sequence; between the jumps nothing happens, so that
+/// Conductances that jump by up to 1e8, up and down, at times of their own for each sequence; between them conductances stay, so that
 /// matrices are kept.
 fn jumps(sequence: usize, steps: usize) -> Vec<f64> {
     let period = 37 + 11 * sequence;
@@ -302,12 +302,11 @@ fn jumps(sequence: usize, steps: usize) -> Vec<f64> {
 #[test]
 fn matrices_do_not_outlive_what_they_are_of() {
     let (sequences, steps) = (19, 600);
-    let switched = Switched::<f64>(PhantomData);
     let inputs: Vec<_> = (0..sequences)
         .map(|b| Array2::from_shape_vec((steps, 1), jumps(b, steps)).unwrap())
         .collect();
     let starts = Array2::from_shape_fn((sequences, 3), |(b, i)| 0.1 * (b + i) as f64);
-    let implicit = Implicit::new(switched);
+    let implicit = Implicit::new(Switched);
     let views: Vec<_> = inputs.iter().map(|u| u.view()).collect();
     let problem = Problem::ragged(&implicit, starts.view(), &views).unwrap();
     for solver in [Solver::sequential(), Solver::jacobi(), Solver::auto()] {
@@ -324,8 +323,7 @@ fn matrices_do_not_outlive_what_they_are_of() {
 /// Nearly at rest nothing is left to correct, and with a step so short that the guess is exact nothing can be learned from corrections.
 #[test]
 fn at_rest() {
-    let switched = Switched::<f64>(PhantomData);
-    let implicit = Implicit::new(switched);
+    let implicit = Implicit::new(Switched);
     let inputs = Array2::from_elem((30_000, 1), 1.0);
     let start = array![0.9, 0.5, 0.2];
     let problem = Problem::new(&implicit, start.view(), inputs.view()).unwrap();

@@ -222,7 +222,7 @@ impl<const N: usize> Ring<N> {
                         let inverse = 1.0 / matrix[c][c];
                         for row in c + 1..N {
                             let factor = matrix[row][c] * inverse;
-                            // By iterators the compiler makes it a quarter slower.
+                            // By iterators the compiler makes it a third slower.
                             #[allow(clippy::needless_range_loop)]
                             for j in c + 1..N {
                                 matrix[row][j] -= factor * matrix[c][j];

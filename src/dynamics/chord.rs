@@ -104,9 +104,11 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             self.chord.outdated = false;
         }
         // Lengths that the compiler sees, in the usual case.
-        match residual.stage_dim() {
-            n if n == k && n <= INVERTED => self.attempt(residual, params, n, own),
-            _ => self.attempt_out_of_line(residual, params, k, own),
+        let n = residual.stage_dim();
+        if n == k && n <= INVERTED {
+            self.attempt(residual, params, n, own)
+        } else {
+            self.attempt_out_of_line(residual, params, k, own)
         }
     }
 
@@ -160,7 +162,7 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         }
     }
 
-    /// Writes `F` to `first`, and its difference in the direction to the start of the room.
+    /// Writes `F` to `first`, and the difference of the second evaluation from it to the first `k` of `room.plain`.
     #[inline(always)]
     fn evaluate_twice<F: Residual<Real = P::Real>>(
         &mut self,
@@ -213,7 +215,7 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         let floor = floor(z);
         for i in 0..k {
             let size = larger(floor, z[i].abs());
-            shift[i] = size * P::Real::from_f64(WAYS[i % WAYS.len()] * near::<P::Real>());
+            shift[i] = size * P::Real::from_f64(way(i) * near::<P::Real>());
             weights[i] = size.recip();
         }
     }
@@ -282,6 +284,12 @@ impl<P: Numeric<Plain = P>> Newton<P> {
 /// The direction, against the size of the unknowns: fractions of the multiples of the golden ratio, no combination of few of which with small
 /// factors is zero.
 const WAYS: [f64; 8] = [0.5, -1.118, 0.736, 1.354, -0.972, 0.590, 1.208, -0.826];
+
+/// That of component `i`: none is another's, or two that are alike would hide it where they are not corrected against each other.
+#[inline(always)]
+fn way(i: usize) -> f64 {
+    WAYS[i % WAYS.len()] * (1.0 + (i / WAYS.len()) as f64 / 64.0)
+}
 
 /// How near the second evaluation is to the first, against the size of the unknowns.
 #[inline(always)]

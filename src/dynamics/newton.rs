@@ -211,7 +211,7 @@ impl<P: Numeric<Plain = P>, F: Residual<Real = P::Real>> Kernel for Iteration<'_
 #[derive(Debug)]
 pub(super) struct Learned<P> {
     /// In the last step.
-    pub(super) lacked: Vec<P>,
+    lacked: Vec<P>,
     /// What it would lack if that went on as in the last two, and the same where it has been so.
     trend: Vec<P>,
     pub(super) lacks: Vec<P>,

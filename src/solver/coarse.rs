@@ -32,8 +32,9 @@ pub(super) const LEAST: f64 = 3e6;
 const FEW: usize = 8;
 /// Steps of the problem in a block, where it is long enough: a coarse grid with few steps to a block must be cheap.
 const BLOCK: usize = 512;
-/// Blocks that are enough for lanes and threads: of more steps the blocks are longer instead, since grids cost by the block, up to this.
+/// Blocks that are enough for lanes and threads: of more steps the blocks are longer instead, since grids cost by the block.
 const BLOCKS: usize = 512;
+/// About as many steps of a block at most.
 const LONGEST: usize = 2048;
 /// Steps of the coarser grid in a block.
 pub(super) const FEWEST: usize = 2;
