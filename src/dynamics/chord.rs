@@ -187,11 +187,15 @@ impl<P: Numeric<Plain = P>> Newton<P> {
             *second -= first;
         }
         if residual.prepares() {
+            // The slopes last: they are small, and so is then their rounding.
             let n = residual.stage_dim();
-            for first in first.chunks_exact_mut(n) {
-                for (first, &known) in first.iter_mut().zip(&known[..n]) {
-                    *first -= known;
+            for (first, z) in first.chunks_exact_mut(n).zip(z.chunks_exact(n)) {
+                for ((first, &z), &known) in first.iter_mut().zip(z).zip(&known[..n]) {
+                    *first += z - known;
                 }
+            }
+            for (second, (&shifted, &z)) in room.plain[..k].iter_mut().zip(shifted.iter().zip(z)) {
+                *second += shifted - z;
             }
         }
     }
@@ -287,7 +291,7 @@ const WAYS: [f64; 8] = [0.5, -1.118, 0.736, 1.354, -0.972, 0.590, 1.208, -0.826]
 
 /// That of component `i`: none is another's, or two that are alike would hide it where they are not corrected against each other.
 #[inline(always)]
-fn way(i: usize) -> f64 {
+pub(crate) fn way(i: usize) -> f64 {
     WAYS[i % WAYS.len()] * (1.0 + (i / WAYS.len()) as f64 / 64.0)
 }
 

@@ -15,22 +15,29 @@ pub(super) struct Short<F> {
     pub(super) residual: F,
     /// `p`: 1, or 2 where only even powers are in the error.
     pub(super) order: u32,
+    /// Whether the long step leads there by itself.
+    pub(super) met: bool,
 }
 
 impl<F: Residual> Short<F> {
-    /// Of `residual`, where its error has an expansion.
-    pub(super) fn of(residual: &F) -> Option<Self> {
-        residual.extrapolated().map(|(residual, order)| Self { residual, order })
+    /// Of `residual`, where its error has an expansion, for long steps by `long`.
+    pub(super) fn of(residual: &F, long: &F) -> Option<Self> {
+        let met = long.stands_for(residual);
+        residual.extrapolated().map(|(residual, order)| Self { residual, order, met })
     }
 
     /// Points of the polynomial beside that of the step of higher order: over the whole length, over its halves.
     pub(super) fn points(&self) -> usize {
-        if self.order == 1 { 2 } else { 1 }
+        match self.order {
+            _ if self.met => 0,
+            1 => 2,
+            _ => 1,
+        }
     }
 
     /// The power of the long step in what is left of the error, where that is more than the error of the step of higher order.
     pub(super) fn power(&self) -> u32 {
-        if self.order == 1 { 2 } else { u32::MAX }
+        if self.order == 1 && !self.met { 2 } else { u32::MAX }
     }
 
     /// Steps that are taken for these: one over the whole length, two over its halves.
@@ -56,7 +63,7 @@ impl<F: Residual> Short<F> {
             room.from.copy_from_slice(x);
             for part in 0..parts {
                 self.residual.divide_input(&u[..m], part, parts, &mut room.u);
-                work.step(&self.residual, params, &room.from, &room.u, &mut room.to);
+                work.step(&self.residual, params, &room.from, &room.u, None, &mut room.to);
                 room.from.copy_from_slice(&room.to);
             }
             let differences = &mut room.differences[(parts - 1) * n..parts * n];

@@ -70,6 +70,14 @@ impl<F: Residual> Implicit<F> {
         &self.residual
     }
 
+    /// Longer steps by `residual` of the order beside it, made to stand for those of this one; and the order of what is left of the error.
+    fn longer(&self, (residual, order): (F, u32)) -> (Self, u32) {
+        let own = self.short.as_ref().map_or(&self.residual, |short| &short.residual);
+        let short = Short::of(own, &residual);
+        let order = short.as_ref().map_or(order, |short| short.power().min(order));
+        (Self { residual, short }, order)
+    }
+
     /// The equation, taken out.
     pub fn into_residual(self) -> F {
         self.residual
@@ -81,7 +89,7 @@ impl<F: Residual> Implicit<F> {
 #[derive(Debug)]
 pub struct Work<S: Numeric> {
     newton: Newton<S::Plain>,
-    /// Unknowns, with the tangents of the step.
+    /// Unknowns, with the tangents of the step; of an explicit one the state at its end, and workspace.
     z: Vec<S>,
     room: Option<Box<extrapolation::Room<S>>>,
 }
@@ -89,7 +97,8 @@ pub struct Work<S: Numeric> {
 impl<S: Numeric> Work<S> {
     #[inline(always)]
     pub(super) fn new<F: Residual<Real = S::Real>>(residual: &F) -> Self {
-        let z = vec![S::from_f64(0.0); residual.unknown_dim()];
+        let unknowns = residual.explicit().map_or(residual.unknown_dim(), |work| residual.state_dim() + work);
+        let z = vec![S::from_f64(0.0); unknowns];
         Self { newton: Newton::new(residual), z, room: None }
     }
 
@@ -101,9 +110,16 @@ impl<S: Numeric> Work<S> {
         params: &[Parameter<S::Real>],
         x: &[S],
         u: &[S],
+        short: Option<(&F, S)>,
         next: &mut [S],
     ) {
         let Self { newton, z, .. } = self;
+        let n = residual.state_dim();
+        if residual.explicit().is_some() {
+            residual.advance(params, x, u, short, z);
+            next[..n].copy_from_slice(&z[..n]);
+            return;
+        }
         for (plain, x) in newton.x.iter_mut().zip(x) {
             *plain = x.plain();
         }
@@ -111,7 +127,6 @@ impl<S: Numeric> Work<S> {
             *plain = u.plain();
         }
         newton.solve(residual, params, S::TANGENTS > 0);
-        let n = residual.state_dim();
         for (i, z) in z.iter_mut().enumerate() {
             *z = S::lift(newton.z[i]);
             if S::TANGENTS > 0 {
@@ -190,7 +205,8 @@ impl<F: Residual> Recurrence for Implicit<F> {
     #[inline(always)]
     fn work<S: Numeric<Real = F::Real>>(&self) -> Work<S> {
         let mut work = Work::new(&self.residual);
-        work.room = self.short.as_ref().map(|short| Box::new(extrapolation::Room::new(short)));
+        let short = self.short.as_ref().filter(|short| !short.met);
+        work.room = short.map(|short| Box::new(extrapolation::Room::new(short)));
         work
     }
     #[inline(always)]
@@ -202,7 +218,10 @@ impl<F: Residual> Recurrence for Implicit<F> {
         next: &mut [S],
         work: &mut Work<S>,
     ) {
-        work.step(&self.residual, params, x, &u[..self.residual.input_dim()], next);
+        let m = self.residual.input_dim();
+        let short = self.short.as_ref().filter(|short| short.met);
+        let met = short.map(|short| (&short.residual, u[m]));
+        work.step(&self.residual, params, x, &u[..m], met, next);
         if let (Some(short), Some(room)) = (&self.short, &mut work.room) {
             short.correct(params, x, u, next, room);
         }
@@ -260,25 +279,34 @@ impl<F: Residual> Recurrence for Implicit<F> {
         dispatch(InstructionSet::detect(), solve);
     }
     fn coarser(&self) -> Option<(Self, u32)> {
-        let (residual, order) = self.residual.coarser()?;
-        let short = Short::of(self.short.as_ref().map_or(&self.residual, |short| &short.residual));
-        let order = short.as_ref().map_or(order, |short| short.power().min(order));
-        Some((Self { residual, short }, order))
+        Some(self.longer(self.residual.coarser()?))
+    }
+    fn coarser_explicit(&self) -> Option<(Self, u32)> {
+        Some(self.longer(self.residual.coarser_explicit()?))
+    }
+    fn strain(
+        &self,
+        params: &[F::Real],
+        x: &[F::Real],
+        u: &[F::Real],
+        sizes: &[f64],
+    ) -> f64 {
+        let u = &u[..self.residual.input_dim()];
+        self.residual.strain(Parameter::from_slice(params), x, u, sizes)
     }
     fn coarsen(&self, inputs: &[F::Real], steps: usize, coarse: &mut [F::Real]) {
         let long = self.short.is_some();
-        if long || Short::of(&self.residual).is_some() {
+        if long || self.residual.extrapolated().is_some() {
             extrapolation::coarsen(&self.residual, long, inputs, steps, coarse);
         } else {
             self.residual.coarsen(inputs, steps, coarse);
         }
     }
     fn count(&self, params: &[Parameter<F::Real>]) -> Counted {
-        let mut all = count(&self.residual, params);
-        if let Some(short) = &self.short {
-            all = all.and(count(&short.residual, params).times(short.steps()));
-        }
-        all
+        let Some(short) = &self.short else { return count(&self.residual, None, params) };
+        let met = short.met.then_some(&short.residual);
+        let corrections = count(&short.residual, None, params).times(short.steps());
+        count(&self.residual, met, params).and(corrections)
     }
     fn find_structure(&self) -> Structure {
         Structure::Dense
@@ -288,16 +316,25 @@ impl<F: Residual> Recurrence for Implicit<F> {
     }
 }
 
-/// What a step by `residual` comes to.
-fn count<F: Residual>(residual: &F, params: &[Parameter<F::Real>]) -> Counted {
+/// What a step by `residual` comes to, which perhaps stands for some of `short`.
+fn count<F: Residual>(
+    residual: &F,
+    short: Option<&F>,
+    params: &[Parameter<F::Real>],
+) -> Counted {
     /// Newton iterations of a step, as seen; corrections with an earlier step's matrix, likewise.
     const ITERATIONS: u32 = 2;
     const RECIPROCAL: u32 = 13;
     /// Steps for which a matrix is used, where it can be.
     const USED: u64 = 32;
-    let k = residual.unknown_dim();
+    let (n, k) = (residual.state_dim(), residual.unknown_dim());
     let zero = Count::<F::Real>::at(0);
-    let (x, u) = (vec![zero; residual.state_dim()], vec![zero; residual.input_dim()]);
+    let (x, u) = (vec![zero; n], vec![zero; residual.input_dim()]);
+    if let Some(work) = residual.explicit() {
+        let mut next = vec![zero; n + work];
+        let operations = operations(|| residual.advance(params, &x, &u, short.map(|short| (short, zero)), &mut next));
+        return Counted { operations, chain: next[..n].iter().map(|x| x.ready).max().unwrap_or(0) };
+    }
     let mut r = vec![zero; k + residual.scratch_dim()];
     let evaluated = operations(|| residual.residual(params, &vec![zero; k], &x, &u, &mut r));
     let depth = r[..k].iter().map(|r| r.ready).max().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! The recurrence.
 
-mod chord;
+pub(crate) mod chord;
 pub(crate) mod compact;
 mod course;
 mod delayed;

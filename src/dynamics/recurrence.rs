@@ -102,6 +102,26 @@ pub trait Recurrence: sealed::Sealed + Sync {
     fn coarser(&self) -> Option<(Self, u32)>
     where
         Self: Sized;
+    /// The same with cheaper steps, which must not be too long; see [`strain`](Self::strain).
+    #[doc(hidden)]
+    fn coarser_explicit(&self) -> Option<(Self, u32)>
+    where
+        Self: Sized,
+    {
+        None
+    }
+    /// About how many time constants of the fastest component an explicit step from `x` takes, for a state whose components are of `sizes`.
+    #[doc(hidden)]
+    fn strain(
+        &self,
+        params: &[Self::Real],
+        x: &[Self::Real],
+        u: &[Self::Real],
+        sizes: &[f64],
+    ) -> f64 {
+        let _ = (params, x, u, sizes);
+        0.0
+    }
     /// [`Dynamics::coarsen`].
     #[doc(hidden)]
     fn coarsen(&self, inputs: &[Self::Real], steps: usize, coarse: &mut [Self::Real]);

@@ -102,7 +102,7 @@ pub trait Residual: Sync {
         false
     }
 
-    /// Writes to `known` `[n]` what [`evaluate`](Self::evaluate) leaves to be subtracted from each stage, `work` being `[k + scratch]`.
+    /// Writes to `known` `[n]` what [`evaluate`](Self::evaluate) leaves to be subtracted from each stage of `z`, `work` being `[k + scratch]`.
     #[doc(hidden)]
     #[inline(always)]
     fn prepare<S: Scalar<Real = Self::Real>>(
@@ -116,8 +116,8 @@ pub trait Residual: Sync {
         let _ = (params, x, u, known, work);
     }
 
-    /// Writes `F` at `z` to the first `k` of `r` `[k + scratch]`. Where it [`prepares`](Self::prepares), it does so without what is known, and `x`
-    /// may be anything.
+    /// Writes `F` at `z` to the first `k` of `r` `[k + scratch]`. Where it [`prepares`](Self::prepares), it does so without `z` itself and what is
+    /// known, and `x` may be anything.
     #[doc(hidden)]
     #[inline(always)]
     fn evaluate<S: Scalar<Real = Self::Real>>(
@@ -221,6 +221,57 @@ pub trait Residual: Sync {
         Self: Sized,
     {
         None
+    }
+
+    /// The same with explicit steps, which are cheaper, where the equation is not [strained](Self::strain) by their length.
+    #[doc(hidden)]
+    fn coarser_explicit(&self) -> Option<(Self, u32)>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Where a step is not an equation but explicit, the entries of workspace that [`advance`](Self::advance) needs.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn explicit(&self) -> Option<usize> {
+        None
+    }
+
+    /// An explicit step: writes the next state to `next` `[n + workspace]`. It stands for steps of `short` that are as many times as long as
+    /// the number beside it, if that is given and it [can](Self::stands_for).
+    #[doc(hidden)]
+    #[inline(always)]
+    fn advance<S: Scalar<Real = Self::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        short: Option<(&Self, S)>,
+        next: &mut [S],
+    ) {
+        let _ = (params, x, u, short, next);
+    }
+
+    /// Whether an explicit step can stand for many of `short` all by itself.
+    #[doc(hidden)]
+    fn stands_for(&self, short: &Self) -> bool {
+        let _ = short;
+        false
+    }
+
+    /// About how many time constants of the fastest component a step from `x` takes, for a state whose components are of `sizes`.
+    #[doc(hidden)]
+    fn strain(
+        &self,
+        params: &[Parameter<Self::Real>],
+        x: &[Self::Real],
+        u: &[Self::Real],
+        sizes: &[f64],
+    ) -> f64 {
+        let _ = (params, x, u, sizes);
+        0.0
     }
 
     /// This equation, if its steps of length `h` miss by a series in `h` that begins with the power `p` given beside it: 1, or 2 where the

@@ -148,11 +148,19 @@ impl<'u, S: Scalar> Sample<'u, S> {
         } else if node == 1.0 {
             self.to
         } else {
-            for (j, u) in room.iter_mut().enumerate() {
-                *u = (self.to[j] - self.from[j]).mul_add(S::from_f64(node), self.from[j]);
-            }
-            room
+            self.inputs_about(S::from_f64(node), room)
         }
+    }
+}
+
+impl<S: Scalar> Sample<'_, S> {
+    /// The inputs at `t + place · dt` on the line through both ends, written to `room` `[m]`.
+    #[inline(always)]
+    pub(super) fn inputs_about<'r>(&self, place: S, room: &'r mut [S]) -> &'r [S] {
+        for (j, u) in room.iter_mut().enumerate() {
+            *u = (self.to[j] - self.from[j]).mul_add(place, self.from[j]);
+        }
+        room
     }
 }
 

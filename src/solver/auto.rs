@@ -99,11 +99,7 @@ fn by_shooting<D: Recurrence, B: Sweep<D>>(
     }
     let block = coarse::block(run);
     let blocks = blocks::partition(run.problem, block);
-    let steps = coarse::affordable(run, &blocks, cost_in_order)?;
-    if steps < coarse::FEWEST {
-        return Ok(false);
-    }
-    let Some(coarse) = coarse::run(run, &blocks, steps)? else { return Ok(false) };
+    let Some(coarse) = coarse::run(run, &blocks, false)? else { return Ok(false) };
     let Coarse { growth, difference, error, .. } = coarse;
     let memory = coarse.memory(run.tolerance.rtol) * block as f64;
     if growth > coarse::GROWTH {

@@ -44,6 +44,8 @@ const FINER: usize = 4;
 /// Cost of a finer grid, as a share of the sweep which it may save.
 const CHEAP: f64 = 0.5;
 
+/// Difference between two grids beyond which explicit steps are not trusted.
+const ALIKE: f64 = 1e-3;
 /// Growth beyond which the coarse run is another trajectory.
 pub(super) const GROWTH: f64 = 1e5;
 
@@ -66,6 +68,7 @@ impl<R: Real> Coarse<R> {
     fn refine<D: Recurrence<Real = R>, B: Sweep<D>>(
         &mut self,
         run: &Run<'_, '_, D, B>,
+        finer: &D,
         blocks: &[Block],
         steps: usize,
     ) -> Result<f64> {
@@ -74,7 +77,6 @@ impl<R: Real> Coarse<R> {
         /// A change that leaves next to nothing to the next sweep.
         const SMALL: f64 = 1e-6;
         let n = run.problem.state_dim();
-        let Some((finer, _)) = run.problem.dynamics().coarser() else { return Ok(0.0) };
         let grid = Grid::new(run, finer, blocks, steps);
         let problem = grid.problem(run)?;
         let mut trajectory = run.backend.allocate(&problem)?;
@@ -104,17 +106,17 @@ impl<R: Real> Coarse<R> {
 }
 
 /// The recurrence on a coarser grid, with its inputs for each sequence, and which steps make a block.
-struct Grid<D: Recurrence> {
-    coarser: D,
+struct Grid<'c, D: Recurrence> {
+    coarser: &'c D,
     inputs: Vec<Array2<D::Real>>,
     pieces: Vec<Block>,
 }
 
-impl<D: Recurrence> Grid<D> {
+impl<'c, D: Recurrence> Grid<'c, D> {
     /// With at most `steps` steps to each of `blocks`.
     fn new<B: Sweep<D>>(
         run: &Run<'_, '_, D, B>,
-        coarser: D,
+        coarser: &'c D,
         blocks: &[Block],
         steps: usize,
     ) -> Self {
@@ -162,9 +164,27 @@ impl<D: Recurrence> Grid<D> {
         Ok((starts, inner.trajectory))
     }
 
+    /// Whether steps are too long to be explicit, if they are, at any of `places`, sequence and step, whose states are `states` `[.., n]`.
+    fn is_strained(
+        &self,
+        problem: &Problem<'_, D>,
+        places: impl Iterator<Item = (usize, usize)>,
+        states: &[D::Real],
+    ) -> bool {
+        /// Beyond this, what should fade in a step does not.
+        const MOST: f64 = 1.0;
+        let (n, m) = (problem.state_dim(), problem.input_dim());
+        let sizes = sizes(states, n);
+        let mut strained = places.zip(states.chunks_exact(n)).map(|((batch, step), x)| {
+            let u = problem.inputs(batch).get(step * m..(step + 1) * m)?;
+            Some(self.coarser.strain(problem.params(), x, u, &sizes))
+        });
+        strained.any(|strain| !strain.is_none_or(|strain| strain <= MOST))
+    }
+
     fn problem<B: Sweep<D>>(&self, run: &Run<'_, '_, D, B>) -> Result<Problem<'_, D>> {
         let problem =
-            Problem::of_owned(&self.coarser, run.problem.initial_state(), self.inputs.clone())?
+            Problem::of_owned(self.coarser, run.problem.initial_state(), self.inputs.clone())?
                 .with_params(run.problem.params())?;
         Ok(if problem.state_dim() <= FEW { problem.with_declared_structure() } else { problem })
     }
@@ -175,38 +195,83 @@ pub(super) fn block<D: Recurrence, B: Sweep<D>>(run: &Run<'_, '_, D, B>) -> usiz
     run.block_of((run.problem.total_steps() / BLOCKS).clamp(BLOCK, LONGEST))
 }
 
-/// What a step of the coarser grid costs, where there is one.
-fn coarse_cost<D: Recurrence, B: Sweep<D>>(run: &Run<'_, '_, D, B>) -> Result<Option<Cost>> {
-    let Some((coarser, _)) = run.problem.dynamics().coarser() else { return Ok(None) };
+/// What a step of `coarser` costs.
+fn cost_of<D: Recurrence, B: Sweep<D>>(run: &Run<'_, '_, D, B>, coarser: &D) -> Result<Cost> {
     let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
-    Ok(Some(run.backend.cost(&Problem::of_owned(&coarser, none, Vec::new())?)))
+    Ok(run.backend.cost(&Problem::of_owned(coarser, none, Vec::new())?))
 }
 
-/// Steps of the coarser grid to each of `blocks`, as many as may be.
-pub(super) fn affordable<D: Recurrence, B: Sweep<D>>(
+/// Steps of `coarser` to each of `blocks` that cost a share of the loop, and no more than may be.
+fn affordable<D: Recurrence, B: Sweep<D>>(
     run: &Run<'_, '_, D, B>,
+    coarser: &D,
     blocks: &[Block],
-    in_order: f64,
 ) -> Result<usize> {
-    let Some(cost) = coarse_cost(run)? else { return Ok(0) };
+    let cost = cost_of(run, coarser)?;
     let derivatives = 1.0 + TANGENT * run.problem.state_dim() as f64;
     let each = cost.in_order + cost.in_blocks * (FINER as f64 + derivatives);
-    let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
-    Ok(((SHARE * longest as f64 * in_order / each) as usize).min(MOST))
+    let in_order = run.backend.cost(run.problem).in_order;
+    Ok(((SHARE * longest(blocks) as f64 * in_order / each) as usize).min(MOST))
 }
 
-/// Runs `blocks` on a coarser grid of `steps` steps each, or [`FEWEST`]; none where the recurrence has no such grid, or what comes is not finite.
+fn longest(blocks: &[Block]) -> usize {
+    blocks.iter().map(|block| block.len).max().unwrap_or(0)
+}
+
+/// Runs `blocks` on a coarser grid, by explicit steps where these do; none where the recurrence has no such grid, where that costs too much unless
+/// `at_any_cost`, or where what comes is not finite.
 pub(super) fn run<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     blocks: &[Block],
-    steps: usize,
+    at_any_cost: bool,
 ) -> Result<Option<Coarse<D::Real>>> {
-    let Some((coarser, order)) = run.problem.dynamics().coarser() else { return Ok(None) };
+    let dynamics = run.problem.dynamics();
+    let by = |(coarser, order): (D, u32)| by(run, blocks, &coarser, order, at_any_cost);
+    let explicit = dynamics.coarser_explicit().map(by).transpose()?.flatten();
+    let coarse = match explicit.filter(|coarse| coarse.difference <= ALIKE) {
+        None => dynamics.coarser().map(by).transpose()?.flatten(),
+        found => found,
+    };
+    let Some(mut coarse) = coarse else { return Ok(None) };
+    if run.problem.guess().is_some() && coarse.growth <= GROWTH {
+        let (guess, residual) = guess(run, blocks)?;
+        // Residuals add up at worst.
+        let error = residual * run.problem.max_steps() as f64;
+        if residual <= run.tolerance.rtol || error <= coarse.error {
+            coarse.starts = guess;
+        }
+    }
+    Ok(Some(coarse))
+}
+
+/// Runs `blocks` on a grid of the steps of `coarser`, whose error is of this `order`.
+fn by<D: Recurrence, B: Sweep<D>>(
+    run: &Run<'_, '_, D, B>,
+    blocks: &[Block],
+    coarser: &D,
+    order: u32,
+    at_any_cost: bool,
+) -> Result<Option<Coarse<D::Real>>> {
     let n = run.problem.state_dim();
-    let steps = steps.max(FEWEST);
+    let mut steps = affordable(run, coarser, blocks)?;
+    if at_any_cost {
+        steps = steps.max(FEWEST);
+    }
+    if steps < FEWEST {
+        return Ok(None);
+    }
     let grid = Grid::new(run, coarser, blocks, steps);
     let problem = grid.problem(run)?;
+    let first: Vec<_> = problem.initial_state().iter().copied().collect();
+    if grid.is_strained(&problem, (0..problem.batch_size()).map(|b| (b, 0)), &first) {
+        return Ok(None);
+    }
     let (rough, mut trajectory) = grid.run(run, &problem)?;
+    let finite = |values: &[D::Real]| values.iter().all(|x| x.is_finite());
+    let places = grid.pieces.iter().map(|piece| (piece.batch, piece.start));
+    if !finite(&rough) || grid.is_strained(&problem, places, &rough) {
+        return Ok(None);
+    }
     let settings = LinearizeSettings {
         block: steps,
         linearization: Linearization::Full,
@@ -224,8 +289,7 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
         &mut maps.ends,
         &mut maps.maps,
     )?;
-    let finite = |values: &[D::Real]| values.iter().all(|x| x.is_finite());
-    if !finite(&rough) || !finite(&maps.ends) || !finite(&maps.maps) {
+    if !finite(&maps.ends) || !finite(&maps.maps) {
         return Ok(None);
     }
     let growth = growth(blocks, &maps, n);
@@ -233,14 +297,12 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
     if growth > GROWTH {
         return Ok(Some(coarse));
     }
-    let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
-    let dearer = coarse_cost(run)?
-        .map_or(1.0, |cost| cost.in_blocks / run.backend.cost(run.problem).in_blocks);
+    let dearer = cost_of(run, coarser)?.in_blocks / run.backend.cost(run.problem).in_blocks;
     let mut factor = FINER;
     let mut finer = steps;
     loop {
         finer *= factor;
-        let change = coarse.refine(run, blocks, finer)?;
+        let change = coarse.refine(run, coarser, blocks, finer)?;
         if !finite(&coarse.starts) {
             return Ok(None);
         }
@@ -250,21 +312,12 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
         coarse.error /= (factor as f64).powi(order as i32);
         // Another, if it costs less than the sweep which it saves. Not a number where nothing is wrong and nothing may be.
         let wanted = (coarse.error / run.tolerance.rtol).powf(1.0 / f64::from(order)).ceil();
-        let most = CHEAP * longest as f64 / (finer as f64 * dearer);
+        let most = CHEAP * longest(blocks) as f64 / (finer as f64 * dearer);
         if !(2.0..=most).contains(&wanted) {
-            break;
+            return Ok(Some(coarse));
         }
         factor = wanted as usize;
     }
-    if run.problem.guess().is_some() {
-        let (guess, residual) = guess(run, blocks)?;
-        // Residuals add up at worst.
-        let error = residual * run.problem.max_steps() as f64;
-        if residual <= run.tolerance.rtol || error <= coarse.error {
-            coarse.starts = guess;
-        }
-    }
-    Ok(Some(coarse))
 }
 
 /// The user's guess of the state before each block, and the largest residual at the first step of a block, components against

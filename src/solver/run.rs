@@ -56,9 +56,7 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
             Method::Shooting => {
                 let block = settings.block.unwrap_or_else(|| coarse::block(&run));
                 let blocks = blocks::partition(problem, block);
-                let cost = backend.cost(problem).in_order;
-                let steps = coarse::affordable(&run, &blocks, cost)?;
-                let coarse = coarse::run(&mut run, &blocks, steps)?;
+                let coarse = coarse::run(&mut run, &blocks, true)?;
                 jacobi::solve(&mut run, block, coarse, false)?;
             }
             Method::Sweeps(Linearization::Zero) => {

@@ -5,6 +5,7 @@
 
 mod forward_euler;
 mod midpoint;
+pub(super) mod modified;
 mod rk4;
 mod tsit5;
 
@@ -65,7 +66,7 @@ pub(super) fn scratch_dim(
     n + m + slopes * n + scratch
 }
 
-fn coefficients(tableau: &'static Tableau, output: Output) -> &'static [f64] {
+fn coefficients(tableau: &Tableau, output: Output) -> &'static [f64] {
     match output {
         Output::State => tableau.weights,
         Output::Error => tableau.error.unwrap_or(&[]),
@@ -106,20 +107,59 @@ pub(super) fn step<O: Ode, S: Scalar<Real = O::Real>>(
         next.fill(S::from_f64(f64::NAN));
         return;
     };
+    let mut field = Own { ode, params, sample, room };
+    by_tableau(tableau, output, &mut field, sample.dt, y, next, stage, slopes);
+}
+
+/// What a step follows. Not a closure, which would be left out of line, and so without the instructions of its caller.
+trait Field<S> {
+    /// Writes the slope at `y` to the first `n` of `slope`, `node` of a step after its start.
+    fn slope(&mut self, node: f64, y: &[S], slope: &mut [S]);
+}
+
+/// The field of `ode` itself.
+struct Own<'s, O, S: Scalar> {
+    ode: &'s O,
+    params: &'s [Param<S>],
+    sample: Sample<'s, S>,
+    room: &'s mut [S],
+}
+
+impl<O: Ode, S: Scalar<Real = O::Real>> Field<S> for Own<'_, O, S> {
+    #[inline(always)]
+    fn slope(&mut self, node: f64, y: &[S], slope: &mut [S]) {
+        let Self { ode, params, sample, room } = self;
+        let t = sample.dt.mul_add(S::from_f64(node), sample.t);
+        let u = sample.inputs_at(node, room);
+        ode.rhs(params, t, y, u, &mut slope[..y.len() + ode.scratch_dim()]);
+    }
+}
+
+/// One step of length `dt` from `y` `[n]`, `stage` `[n]` and `slopes` being workspace.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn by_tableau<S: Scalar>(
+    tableau: &Tableau,
+    output: Output,
+    field: &mut impl Field<S>,
+    dt: S,
+    y: &[S],
+    next: &mut [S],
+    stage: &mut [S],
+    slopes: &mut [S],
+) {
     let weights = coefficients(tableau, output);
     for (i, &node) in tableau.nodes[..weights.len()].iter().enumerate() {
         // What `rhs` has for its workspace is where later slopes will be.
-        let (done, slope) = slopes.split_at_mut(i * n);
-        combine(tableau.stages[i], done, sample.dt, y, stage);
-        let t = sample.dt.mul_add(S::from_f64(node), sample.t);
-        let u = sample.inputs_at(node, room);
-        ode.rhs(params, t, stage, u, &mut slope[..n + ode.scratch_dim()]);
+        let (done, slope) = slopes.split_at_mut(i * y.len());
+        combine(tableau.stages[i], done, dt, y, stage);
+        field.slope(node, stage, slope);
     }
     match output {
-        Output::State => combine(weights, slopes, sample.dt, y, next),
+        Output::State => combine(weights, slopes, dt, y, next),
         Output::Error => {
             stage.fill(S::from_f64(0.0));
-            combine(weights, slopes, sample.dt, stage, next);
+            combine(weights, slopes, dt, stage, next);
         }
     }
 }

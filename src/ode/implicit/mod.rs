@@ -18,13 +18,16 @@ mod radau;
 mod steps;
 mod trapezoidal;
 
-use super::sampling::Sampling;
+use super::explicit::{self, Output, modified};
+use super::sampling::{Sample, Sampling};
 use super::{Interpolation, Ode, Scheme};
 use crate::dynamics::Residual;
+use crate::dynamics::chord::way;
 use crate::dynamics::compact::{MOST, PAIR, Stages};
 use crate::dynamics::linearized::{Room, System};
 use crate::error::{Error, Result};
-use crate::scalar::{Numeric, Param, Parameter, Scalar};
+use crate::scalar::{Numeric, Param, Parameter, Real, Scalar};
+use crate::solver::larger;
 use std::fmt;
 
 pub use dae::DaeEquation;
@@ -225,7 +228,7 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
             dt *= bdf2::coefficients(sample.ratio).1;
         }
         let start = usize::from(tableau.from_start);
-        r.copy_from_slice(z);
+        r.fill(S::from_f64(0.0));
         for (stage, z) in z.chunks_exact(n).enumerate() {
             let node = tableau.nodes[start + stage];
             let t = sample.dt.mul_add(S::from_f64(node), sample.t);
@@ -317,6 +320,68 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
         let scheme = Scheme::RadauIIA5;
         // Of two steps the earlier would be another.
         (self.scheme != Scheme::Bdf2).then_some((Self { scheme, ..*self }, scheme.order()))
+    }
+
+    fn coarser_explicit(&self) -> Option<(Self, u32)> {
+        let scheme = Scheme::Tsit5;
+        (self.scheme != Scheme::Bdf2).then_some((Self { scheme, ..*self }, scheme.order()))
+    }
+
+    #[inline(always)]
+    fn explicit(&self) -> Option<usize> {
+        let (n, m, scratch) = (self.ode.state_dim(), self.ode.input_dim(), self.ode.scratch_dim());
+        (!self.scheme.is_implicit()).then(|| {
+            let own = explicit::scratch_dim(self.scheme, Output::State, n, m, scratch);
+            own.max(modified::scratch_dim(n, m, scratch))
+        })
+    }
+
+    fn stands_for(&self, short: &Self) -> bool {
+        self.scheme == Scheme::Tsit5 && short.scheme == Scheme::BackwardEuler
+    }
+
+    #[inline(always)]
+    fn advance<S: Scalar<Real = O::Real>>(
+        &self,
+        params: &[Param<S>],
+        x: &[S],
+        u: &[S],
+        short: Option<(&Self, S)>,
+        next: &mut [S],
+    ) {
+        let sample = self.sampling().of(u);
+        if let Some((_, ratio)) = short.filter(|(short, _)| self.stands_for(short)) {
+            return modified::step(self.ode, params, sample, ratio, x, next);
+        }
+        explicit::step(self.ode, self.scheme, Output::State, params, sample, x, next);
+    }
+
+    /// By how much the slope changes in a direction with a part in all components.
+    fn strain(
+        &self,
+        params: &[Parameter<O::Real>],
+        x: &[O::Real],
+        u: &[O::Real],
+        sizes: &[f64],
+    ) -> f64 {
+        let n = self.ode.state_dim();
+        let near = O::Real::EPSILON.to_f64().sqrt();
+        // Of one that is zero throughout any will do.
+        let sizes = || sizes.iter().map(|&size| if size > f64::MIN_POSITIVE { size } else { 1.0 });
+        let Sample { t, dt, from, .. } = self.sampling().of(u);
+        let shifted: Vec<_> = (x.iter().zip(sizes()).enumerate())
+            .map(|(i, (&x, size))| x + O::Real::from_f64(way(i) * near * size))
+            .collect();
+        let zeros = vec![O::Real::default(); n + self.ode.scratch_dim()];
+        let [here, there] = [x, &shifted].map(|y| {
+            let mut slope = zeros.clone();
+            self.ode.rhs(params, t, y, from, &mut slope);
+            slope
+        });
+        let changes = here.iter().zip(&there).zip(sizes());
+        changes.fold(0.0, |most, ((here, there), size)| {
+            larger(most, ((*there - *here) * dt).to_f64().abs() / (near * size))
+        })
     }
 
     fn extrapolated(&self) -> Option<(Self, u32)> {
