@@ -373,20 +373,31 @@ fn explicit(measured: &mut Measured, steps: usize) -> Result<(), Misuse> {
 }
 
 fn implicit(measured: &mut Measured, steps: usize) -> Result<(), Misuse> {
-    let (ode, y0, end) = (VanDerPol(2.0), [2.0, 0.0], 50.0);
-    let times = Array1::linspace(0.0, end, steps + 1);
-    let dt = end / steps as f64;
-    let on_grid = |scheme| ImplicitDiscretized::new(&ode, &times, scheme);
-    let discretized = on_grid(Scheme::Trapezoidal);
-    let problem = discretized.problem(ArrayView1::from(&y0), nothing().view())?;
-    let what = "Van der Pol, μ = 2, 50 s, trapezoidal";
-    measured.add(what, Times(3.0), &problem, None, || ode.trapezoidal(y0, dt, steps))?;
-    let discretized = on_grid(Scheme::BackwardEuler);
-    let problem = discretized.problem(ArrayView1::from(&y0), nothing().view())?;
-    let what = "Van der Pol, μ = 2, 50 s, backward Euler";
-    measured.add(what, Times(3.0), &problem, None, || ode.backward_euler(y0, dt, steps))?;
+    oscillator(measured, (2.0, 50.0), steps)?;
+    // Before it jumps, where no step may be as long as these.
+    oscillator(measured, (1000.0, 700.0), steps)?;
     ring::<4>(measured, steps)?;
     ring::<8>(measured, steps)
+}
+
+/// Van der Pol's from (2, 0) up to `end`.
+fn oscillator(measured: &mut Measured, (mu, end): (f64, f64), steps: usize) -> Result<(), Misuse> {
+    type Loop = fn(&VanDerPol, [f64; 2], f64, usize) -> Vec<[f64; 2]>;
+    let (ode, y0) = (VanDerPol(mu), [2.0, 0.0]);
+    let times = Array1::linspace(0.0, end, steps + 1);
+    let schemes: [(_, _, Loop); 2] = [
+        (Scheme::Trapezoidal, "trapezoidal", VanDerPol::trapezoidal),
+        (Scheme::BackwardEuler, "backward Euler", VanDerPol::backward_euler),
+    ];
+    for (scheme, name, by_hand) in schemes {
+        let discretized = ImplicitDiscretized::new(&ode, &times, scheme);
+        let problem = discretized.problem(ArrayView1::from(&y0), nothing().view())?;
+        let what = format!("Van der Pol, μ = {mu}, {end} s, {name}");
+        measured.add(&what, Times(3.0), &problem, None, || {
+            by_hand(&ode, y0, end / steps as f64, steps)
+        })?;
+    }
+    Ok(())
 }
 
 fn ring<const N: usize>(measured: &mut Measured, steps: usize) -> Result<(), Misuse> {

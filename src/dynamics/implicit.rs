@@ -97,7 +97,8 @@ pub struct Work<S: Numeric> {
 impl<S: Numeric> Work<S> {
     #[inline(always)]
     pub(super) fn new<F: Residual<Real = S::Real>>(residual: &F) -> Self {
-        let unknowns = residual.explicit().map_or(residual.unknown_dim(), |work| residual.state_dim() + work);
+        let unknowns =
+            residual.explicit().map_or(residual.unknown_dim(), |work| residual.state_dim() + work);
         let z = vec![S::from_f64(0.0); unknowns];
         Self { newton: Newton::new(residual), z, room: None }
     }
@@ -284,13 +285,10 @@ impl<F: Residual> Recurrence for Implicit<F> {
     fn coarser_explicit(&self) -> Option<(Self, u32)> {
         Some(self.longer(self.residual.coarser_explicit()?))
     }
-    fn strain(
-        &self,
-        params: &[F::Real],
-        x: &[F::Real],
-        u: &[F::Real],
-        sizes: &[f64],
-    ) -> f64 {
+    fn strain(&self, params: &[F::Real], x: &[F::Real], u: &[F::Real], sizes: &[f64]) -> f64 {
+        if self.residual.explicit().is_none() {
+            return 0.0;
+        }
         let u = &u[..self.residual.input_dim()];
         self.residual.strain(Parameter::from_slice(params), x, u, sizes)
     }
@@ -317,11 +315,7 @@ impl<F: Residual> Recurrence for Implicit<F> {
 }
 
 /// What a step by `residual` comes to, which perhaps stands for some of `short`.
-fn count<F: Residual>(
-    residual: &F,
-    short: Option<&F>,
-    params: &[Parameter<F::Real>],
-) -> Counted {
+fn count<F: Residual>(residual: &F, short: Option<&F>, params: &[Parameter<F::Real>]) -> Counted {
     /// Newton iterations of a step, as seen; corrections with an earlier step's matrix, likewise.
     const ITERATIONS: u32 = 2;
     const RECIPROCAL: u32 = 13;
@@ -332,7 +326,9 @@ fn count<F: Residual>(
     let (x, u) = (vec![zero; n], vec![zero; residual.input_dim()]);
     if let Some(work) = residual.explicit() {
         let mut next = vec![zero; n + work];
-        let operations = operations(|| residual.advance(params, &x, &u, short.map(|short| (short, zero)), &mut next));
+        let operations = operations(|| {
+            residual.advance(params, &x, &u, short.map(|short| (short, zero)), &mut next)
+        });
         return Counted { operations, chain: next[..n].iter().map(|x| x.ready).max().unwrap_or(0) };
     }
     let mut r = vec![zero; k + residual.scratch_dim()];

@@ -110,7 +110,8 @@ pub trait Recurrence: sealed::Sealed + Sync {
     {
         None
     }
-    /// About how many time constants of the fastest component an explicit step from `x` takes, for a state whose components are of `sizes`.
+    /// About how many time constants of the fastest component an explicit step from `x` takes, for a state whose components are of `sizes`;
+    /// 0 of others.
     #[doc(hidden)]
     fn strain(
         &self,

@@ -18,6 +18,9 @@ use crate::report::SweepRecord;
 use crate::scalar::Real;
 use crate::solution::Termination;
 
+/// How much nearer than the tolerance to its old trajectory a block whose start the maps have moved is to be where it stops.
+const MERGED: f64 = 0.25;
+
 /// Block Jacobi on blocks of `len` steps, from what a `coarse` grid tells, if anything. With `fall_back`, blocks that do
 /// not settle are run in order.
 pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
@@ -53,7 +56,11 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         let (chosen, from) = gather(&active, &blocks, &starts, n);
         let rolled = run.backend.roll(run.problem, &mut run.trajectory, &chosen, &from, merge)?;
         met = rolled.iter().fold(met, |largest, block| larger(largest, block.residual));
-        merge = Some(run.tolerance);
+        merge = Some(match maps {
+            // The starts after a block were moved by what its own was: it must not end where it did for being within the tolerance.
+            Some(_) => run.tolerance.times(MERGED),
+            None => run.tolerance,
+        });
 
         let ends = run.stored_starts(&blocks)?;
         let rolled_blocks = active.len();

@@ -38,6 +38,11 @@ impl Tolerance {
         Ok(Self { atol, rtol })
     }
 
+    /// Both parts times `factor`.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { atol: self.atol * factor, rtol: self.rtol * factor }
+    }
+
     /// Whether two values of one component of about `size` agree: equal bits, or close enough.
     #[inline(always)]
     pub(crate) fn accepts<R: Real>(self, a: R, b: R, size: R) -> bool {

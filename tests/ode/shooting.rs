@@ -86,6 +86,55 @@ fn auto_shoots_where_grids_agree() {
     is_the_loop(&Solver::auto(), &problem, 1e-10);
 }
 
+/// Where their grids are not stiff, coarse steps are explicit and stand for the short ones to rounding: a sweep is enough, also with inputs.
+#[test]
+fn implicit_schemes_take_about_a_sweep() {
+    let times = Array1::linspace(0.0, 20.0, 50_001);
+    let u = Array2::from_shape_fn((50_001, 1), |(k, _)| (times[k] * 1.5).sin());
+    for scheme in [Scheme::BackwardEuler, Scheme::Trapezoidal, Scheme::ImplicitMidpoint] {
+        for interpolation in [Interpolation::Held, Interpolation::Linear] {
+            let driven =
+                ImplicitDiscretized::new(&Driven, &times, scheme).interpolation(interpolation);
+            let problem = driven.problem(array![0.5].view(), u.view()).unwrap();
+            is_the_loop(&Solver::shooting(), &problem, 1e-11);
+        }
+        let fine = Array1::linspace(0.0, 20.0, 200_001);
+        let kepler = ImplicitDiscretized::new(&Kepler, &fine, scheme);
+        let problem = kepler.problem(array![0.8, 0.0, 0.0, 1.1].view(), nothing().view()).unwrap();
+        is_the_loop(&Solver::shooting(), &problem, 1e-10);
+        let work = solve(&Solver::shooting(), &problem).report().work;
+        // What a step of the midpoint rule is off by has larger terms of higher order.
+        let most = if scheme == Scheme::ImplicitMidpoint { 2.5 } else { 1.5 };
+        assert!(work < most, "{scheme}: {work}");
+    }
+}
+
+/// Fades a thousand times as fast as a coarse step allows for to be explicit, behind a component that does not.
+struct Stiff;
+
+impl Ode for Stiff {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        3
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
+        dy[0] = y[1];
+        dy[1] = -y[0];
+        dy[2] = (y[0] * y[0] - y[2]) * 1e5;
+    }
+}
+
+#[test]
+fn stiff_equations_have_implicit_coarse_grids() {
+    let times = Array1::linspace(0.0, 20.0, 50_001);
+    for scheme in [Scheme::BackwardEuler, Scheme::Trapezoidal, Scheme::RadauIIA5] {
+        let stiff = ImplicitDiscretized::new(&Stiff, &times, scheme);
+        let problem = stiff.problem(array![1.0, 0.0, 1.0].view(), nothing().view()).unwrap();
+        is_the_loop(&Solver::shooting(), &problem, 1e-10);
+    }
+}
+
 #[test]
 fn a_guess_that_solves_the_equation_is_taken() {
     let oscillator = VanDerPol([1.5]);

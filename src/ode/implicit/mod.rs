@@ -465,13 +465,22 @@ mod tests {
     /// twice, too.
     #[test]
     fn long_steps_stand_for_short_ones() {
-        for (scheme, order) in
-            [(Scheme::BackwardEuler, 3), (Scheme::Trapezoidal, 4), (Scheme::ImplicitMidpoint, 4)]
-        {
+        for (scheme, explicit, order) in [
+            (Scheme::BackwardEuler, false, 3),
+            (Scheme::Trapezoidal, false, 4),
+            (Scheme::ImplicitMidpoint, false, 4),
+            (Scheme::BackwardEuler, true, 5),
+            (Scheme::Trapezoidal, true, 4),
+            (Scheme::ImplicitMidpoint, true, 4),
+        ] {
             let equation =
                 StepEquation { ode: &VanDerPol, scheme, interpolation: Interpolation::Held };
             let recurrence = Implicit::new(equation);
-            let (coarser, _) = recurrence.coarser().unwrap();
+            let longer = |recurrence: &Implicit<_>| match explicit {
+                false => recurrence.coarser().unwrap().0,
+                true => recurrence.coarser_explicit().unwrap().0,
+            };
+            let coarser = longer(&recurrence);
             let short = 0.1 / 512.0;
             let inputs: Vec<f64> = (0..512).flat_map(|k| [f64::from(k) * short, short]).collect();
             let exact = run(&recurrence, &inputs);
@@ -489,11 +498,98 @@ mod tests {
             let [four, eight] = [4, 8].map(miss);
             let power = (four / eight).log2();
             assert!(power > f64::from(order) - 1.3, "{scheme}: {four:.1e}, {eight:.1e}");
-            let radau = Implicit::new(equation.coarser().unwrap().0);
-            let mut plain = [0.0; 16];
-            equation.coarsen(&inputs, 8, &mut plain);
-            let without = distance(run(&radau, &plain));
+            let plain = Implicit::new(*coarser.residual());
+            let mut inputs_of_plain = [0.0; 16];
+            equation.coarsen(&inputs, 8, &mut inputs_of_plain);
+            let without = distance(run(&plain, &inputs_of_plain));
             assert!(eight < 0.01 * without, "{scheme}: {eight:.1e}, {without:.1e}");
+        }
+    }
+
+    /// The same with inputs between the points of the grid and an equation that is not autonomous.
+    #[test]
+    fn long_steps_stand_for_driven_ones() {
+        struct Driven;
+        impl Ode for Driven {
+            type Real = f64;
+            fn state_dim(&self) -> usize {
+                2
+            }
+            fn input_dim(&self) -> usize {
+                1
+            }
+            fn scratch_dim(&self) -> usize {
+                1
+            }
+            fn rhs<S: Scalar<Real = f64>>(
+                &self,
+                _: &[Param<S>],
+                t: S,
+                y: &[S],
+                u: &[S],
+                dy: &mut [S],
+            ) {
+                dy[2] = y[1] * t.cos();
+                dy[0] = dy[2] - u[0] * y[0];
+                dy[1] = u[0] - y[0];
+            }
+        }
+        let equation = StepEquation {
+            ode: &Driven,
+            scheme: Scheme::BackwardEuler,
+            interpolation: Interpolation::Linear,
+        };
+        let recurrence = Implicit::new(equation);
+        let (coarser, order) = recurrence.coarser_explicit().unwrap();
+        assert_eq!(order, 5);
+        let short = 0.1 / 512.0;
+        let u = |k: u32| 1.0 + 3.0 * f64::from(k) * short;
+        let inputs: Vec<f64> =
+            (0..512).flat_map(|k| [f64::from(k) * short, short, u(k), u(k + 1)]).collect();
+        let mut long = vec![0.0; 8 * 5];
+        recurrence.coarsen(&inputs, 8, &mut long);
+        let (exact, long) = (run(&recurrence, &inputs), run(&coarser, &long));
+        for (exact, long) in exact.iter().zip(&long) {
+            assert!((exact - long).abs() < 1e-12, "{exact} {long}");
+        }
+    }
+
+    #[test]
+    fn strain_is_of_explicit_steps_that_are_too_long() {
+        struct Fading;
+        impl Ode for Fading {
+            type Real = f64;
+            fn state_dim(&self) -> usize {
+                2
+            }
+            fn rhs<S: Scalar<Real = f64>>(
+                &self,
+                _: &[Param<S>],
+                _: S,
+                y: &[S],
+                _: &[S],
+                dy: &mut [S],
+            ) {
+                dy[0] = -y[0];
+                dy[1] = y[1] * -1e6;
+            }
+        }
+        let equation = StepEquation {
+            ode: &Fading,
+            scheme: Scheme::BackwardEuler,
+            interpolation: Interpolation::Held,
+        };
+        let recurrence = Implicit::new(equation);
+        let explicit = recurrence.coarser_explicit().unwrap().0;
+        // Whatever is left of the component that is stiff.
+        for size in [1.0, 1e-20, 0.0] {
+            let strain = |coarser: &Implicit<_>, dt| {
+                coarser.strain(&[], &[1.0, size], &[0.0, dt, 0.1], &[1.0, size])
+            };
+            let (short, long) = (strain(&explicit, 1e-7), strain(&explicit, 1e-4));
+            assert!((0.03..0.3).contains(&short), "{short}");
+            assert!((long / short - 1e3).abs() < 1.0, "{long} {short}");
+            assert_eq!(strain(&recurrence.coarser().unwrap().0, 1e-4), 0.0);
         }
     }
 }
