@@ -28,7 +28,7 @@ pub struct Report {
     /// [`diagnostics::error_bound`](crate::diagnostics::error_bound).
     pub error_bound: Option<f64>,
     /// Steps evaluated, in units of the steps of the problem: 1 is the loop's work. A step with
-    /// derivatives counts as one.
+    /// derivatives counts as one, and so does an implicit step, however many corrections it takes. A pilot and coarser grids do not count.
     pub work: f64,
     /// One entry for each sweep.
     pub history: Vec<SweepRecord>,

@@ -12,7 +12,8 @@ pub enum Termination {
     Converged,
     /// The number of sweeps allowed ran out first.
     SweepLimit,
-    /// No grid within the limits was fine enough for the tolerance asked of [`ode::solve_ivp`](crate::ode::solve_ivp).
+    /// No grid within the limits was fine enough for the tolerance asked of [`ode::solve_ivp`](crate::ode::solve_ivp) or
+    /// [`ode::solve_dae`](crate::ode::solve_dae). The states solve the recurrence of the last grid.
     RefinementLimit,
     /// No step of ELK's, however small, made the residuals smaller: a minimum that is no solution, or rounding.
     Stalled,
@@ -21,7 +22,8 @@ pub enum Termination {
     Undetermined,
     /// The observer asked to stop.
     Stopped,
-    /// The recurrence itself left the finite numbers. The states are those of the loop.
+    /// The recurrence itself left the finite numbers, or a step that is defined by an equation had no solution. The states are those
+    /// of the loop.
     NonFinite {
         /// The sequence.
         batch: usize,

@@ -3,10 +3,12 @@
 use super::explicit::{self, Output};
 use super::sampling::{Sampling, initial_state};
 use super::{Ode, Scheme};
+use crate::backend::Sweep;
 use crate::dynamics::Dynamics;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 use crate::scalar::{Param, Scalar};
+use crate::solver::Solver;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, Axis, CowArray, Ix1};
 use std::fmt;
 
@@ -76,9 +78,9 @@ impl<'a, O: Ode> Discretized<'a, O> {
         self
     }
 
-    pub(super) fn with_output(mut self, output: Output) -> Self {
-        self.output = output;
-        self
+    /// What leads to the error of a step instead of the state after it.
+    pub(super) fn into_errors(self) -> Self {
+        Self { output: Output::Error, ..self }
     }
 
     /// The equation.
@@ -128,23 +130,48 @@ impl<'a, O: Ode> Discretized<'a, O> {
         y0: ArrayView2<'_, O::Real>,
         u: ArrayView3<'_, O::Real>,
     ) -> Result<Problem<'_, Self>> {
-        let (n, m, batch) = (self.ode.state_dim(), self.ode.input_dim(), y0.nrows());
-        if y0.ncols() != n {
-            return Err(Error::shape("y0", format!("[B, n = {n}]"), y0.shape()));
+        self.check()?;
+        let (x0, inputs) =
+            self.sampling().batch(self.times.view(), y0, u, self.ode.state_dim(), 1)?;
+        Problem::of_owned(self, x0.view(), inputs)
+    }
+
+    /// The error that each step makes from the state before it, as the embedded scheme tells: `Δt Σ (b_i − b̂_i) k_i`, `[T, n]`, in the units of the
+    /// state. `states` `[T, n]` is the trajectory from `y0` with the inputs `u` (see [`problem`](Self::problem)), such as
+    /// [`Solution::trajectory`](crate::Solution::trajectory) has it. All steps are looked at at once.
+    ///
+    /// # Errors
+    /// A scheme other than [`Tsit5`](Scheme::Tsit5), which alone has an embedded one; those of [`problem`](Self::problem); `states` of another shape, or not
+    /// finite but for the last; failure of the device.
+    pub fn local_errors<B: Sweep<Self>>(
+        &self,
+        y0: ArrayView1<'_, O::Real>,
+        u: ArrayView2<'_, O::Real>,
+        states: ArrayView2<'_, O::Real>,
+        backend: &B,
+    ) -> Result<Array2<O::Real>> {
+        if !explicit::has_error_estimate(self.scheme) {
+            return Err(Error::setting(
+                "scheme",
+                "one with an embedded scheme (Tsit5)",
+                self.scheme,
+            ));
         }
-        for (b, y0) in y0.outer_iter().enumerate() {
-            initial_state(y0, n, 1).map_err(|error| in_sequence(b, error))?;
+        let (n, inputs) = (self.ode.state_dim(), self.inputs(u)?);
+        initial_state(y0, n, 1)?;
+        if states.dim() != (inputs.nrows(), n) {
+            let expected = format!("[T = {}, n = {n}]", inputs.nrows());
+            return Err(Error::shape("states", expected, states.shape()));
         }
-        if u.len_of(Axis(0)) != batch {
-            let expected = format!("[B = {batch}, times = {}, m = {m}]", self.times.len());
-            return Err(Error::shape("u", expected, u.shape()));
-        }
-        let inputs: Result<Vec<_>> = u
-            .outer_iter()
-            .enumerate()
-            .map(|(b, u)| self.inputs(u).map_err(|error| in_sequence(b, error)))
-            .collect();
-        Problem::of_owned(self, y0, inputs?)
+        let starts = Array2::from_shape_fn(states.raw_dim(), |(k, j)| match k {
+            0 => y0[j],
+            _ => states[[k - 1, j]],
+        });
+        let own = self.clone().into_errors();
+        // Every step is a sequence of a batch.
+        let problem = Problem::batch(&own, starts.view(), inputs.view().insert_axis(Axis(1)))?;
+        let errors = Solver::sequential().solve(&problem, backend)?;
+        Ok(errors.into_states().index_axis_move(Axis(1), 0))
     }
 
     fn check(&self) -> Result<()> {
@@ -162,17 +189,6 @@ impl<'a, O: Ode> Discretized<'a, O> {
     fn sampling(&self) -> Sampling {
         let (m, interpolation) = (self.ode.input_dim(), self.interpolation);
         Sampling { m, interpolation, ratio: false }
-    }
-}
-
-/// The error of a sequence as one of its batch.
-fn in_sequence(b: usize, error: Error) -> Error {
-    match error {
-        Error::NonFinite { argument: argument @ ("u" | "y0"), mut index, value } => {
-            index.insert(0, b);
-            Error::NonFinite { argument, index, value }
-        }
-        other => other,
     }
 }
 

@@ -6,7 +6,7 @@
 //! 3. The grid is halved and solved again. The difference gives the global error, by Richardson's extrapolation: `e ≈ Δ / (2^p − 1)`. If
 //!    it is too large, all steps are made shorter.
 //!
-//! Every solve but the first starts from the trajectory before it. For implicit schemes the pilot takes all steps that the tolerance asks
+//! Every solve but the first is given the trajectory before it as a guess. For implicit schemes the pilot takes all steps that the tolerance asks
 //! for, and takes them again for a smaller share of it.
 
 use super::pilot::{self, Density, Pilot};

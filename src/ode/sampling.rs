@@ -4,7 +4,7 @@ use super::{Interpolation, grid};
 use crate::error::{Error, Result};
 use crate::scalar::vector::prefetch;
 use crate::scalar::{Real, Scalar};
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis};
 
 /// How the inputs of a recurrence are made of times and inputs on a grid: `[t, Δt, u…]`, `u…` being `u_k` where inputs are
 /// held and `u_k, u_{k+1}` where they are linear.
@@ -133,6 +133,43 @@ impl Sampling {
             }
         }
         Ok(inputs)
+    }
+
+    /// Initial states `[B, copies · n]` and inputs of a batch on one grid, from `y0` `[B, n]` and `u` `[B, T + 1, m]`.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn batch<R: Real>(
+        self,
+        times: ArrayView1<'_, R>,
+        y0: ArrayView2<'_, R>,
+        u: ArrayView3<'_, R>,
+        n: usize,
+        copies: usize,
+    ) -> Result<(Array2<R>, Vec<Array2<R>>)> {
+        let batch = y0.nrows();
+        if y0.ncols() != n {
+            return Err(Error::shape("y0", format!("[B, n = {n}]"), y0.shape()));
+        }
+        if u.len_of(Axis(0)) != batch {
+            let expected = format!("[B = {batch}, times = {}, m = {}]", times.len(), self.m);
+            return Err(Error::shape("u", expected, u.shape()));
+        }
+        let mut inputs = Vec::with_capacity(batch);
+        for (b, (y0, u)) in y0.outer_iter().zip(u.outer_iter()).enumerate() {
+            initial_state(y0, n, copies).map_err(|error| in_sequence(b, error))?;
+            inputs.push(self.inputs(times, u).map_err(|error| in_sequence(b, error))?);
+        }
+        Ok((Array2::from_shape_fn((batch, copies * n), |(b, i)| y0[[b, i % n]]), inputs))
+    }
+}
+
+/// The error of a sequence as one of its batch.
+fn in_sequence(b: usize, error: Error) -> Error {
+    match error {
+        Error::NonFinite { argument: argument @ ("u" | "y0"), mut index, value } => {
+            index.insert(0, b);
+            Error::NonFinite { argument, index, value }
+        }
+        other => other,
     }
 }
 

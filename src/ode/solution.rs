@@ -29,7 +29,7 @@ pub(super) struct Dense<R: Real> {
 }
 
 impl<R: Real> Solution<R> {
-    /// The times asked for.
+    /// The times asked for, `[times]`, that of the initial state first.
     pub fn times(&self) -> ArrayView1<'_, R> {
         self.times.view()
     }
@@ -69,7 +69,7 @@ impl<R: Real> Solution<R> {
         self.error_estimate
     }
 
-    /// The times of the grid that was solved.
+    /// The times of the grid that was solved, `[grid]`: those asked for, with a tolerance others in between.
     pub fn grid(&self) -> ArrayView1<'_, R> {
         self.dense.refined.as_ref().map_or(self.times.view(), |(times, _)| times.view())
     }

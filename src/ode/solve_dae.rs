@@ -85,7 +85,7 @@ where
     let scheme = options.scheme.unwrap_or(Scheme::BackwardEuler);
     let recurrence = *ImplicitDiscretized::of_dae(dae, Array1::default(0), scheme).recurrence();
     recurrence.residual().check()?;
-    let tolerances = options.tolerances()?;
+    options.tolerances()?;
     let Start { y: y0, dy } = consistent::initial(dae, times[0], y0)?;
     if times.len() > 1 {
         let start = (y0.as_slice().unwrap_or_default(), &dy[..]);
@@ -99,7 +99,7 @@ where
         None => (solution.times.view(), solution.states.view()),
     };
     let slopes = slopes::differences(grid, states);
-    if let (Termination::NonFinite { .. }, None) = (solution.termination, tolerances) {
+    if let Termination::NonFinite { .. } = solution.termination {
         let last = states.outer_iter().take_while(|y| y.iter().all(|y| y.is_finite())).count() - 1;
         if last + 1 < grid.len() {
             let at = (&states.row(last).to_vec()[..], &slopes.row(last).to_vec()[..]);

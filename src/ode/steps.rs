@@ -1,6 +1,6 @@
 //! What the refinement of grids needs to know of a scheme.
 
-use super::explicit::{Output, has_error_estimate};
+use super::explicit::has_error_estimate;
 use super::{Discretized, Ode, Scheme};
 use crate::backend::Sweep;
 use crate::dynamics::Dynamics;
@@ -61,8 +61,8 @@ pub(super) struct Explicit<'s, 'a, O: Ode, B> {
 }
 
 impl<'a, O: Ode, B> Explicit<'_, 'a, O, B> {
-    fn on(&self, grid: Array1<O::Real>, output: Output) -> Discretized<'a, O> {
-        Discretized::new(self.ode, grid, self.scheme).with_output(output)
+    fn on(&self, grid: Array1<O::Real>) -> Discretized<'a, O> {
+        Discretized::new(self.ode, grid, self.scheme)
     }
 }
 
@@ -80,7 +80,7 @@ impl<'a, O: Ode, B: Sweep<Discretized<'a, O>>> Steps<O::Real> for Explicit<'_, '
         grid: &Array1<O::Real>,
         guess: Option<&Array2<O::Real>>,
     ) -> Result<solution::Solution<O::Real>> {
-        let discretized = self.on(grid.clone(), Output::State);
+        let discretized = self.on(grid.clone());
         let none = Array2::default((0, 0));
         let mut problem = discretized.problem(self.y0, none.view())?;
         if let Some(guess) = guess {
@@ -94,25 +94,21 @@ impl<'a, O: Ode, B: Sweep<Discretized<'a, O>>> Steps<O::Real> for Explicit<'_, '
         grid: &Array1<O::Real>,
         states: &Array2<O::Real>,
     ) -> Result<Array2<O::Real>> {
+        let discretized = self.on(grid.clone());
+        if has_error_estimate(self.scheme) {
+            let (none, ends) = (Array2::default((0, 0)), states.slice(s![1.., ..]));
+            return discretized.local_errors(states.row(0), none.view(), ends, self.backend);
+        }
         let half = O::Real::from_f64(0.5);
         let steps = grid.len() - 1;
         let dt = |k: usize| grid[k + 1] - grid[k];
-        let starts = states.slice(s![..steps, ..]);
-        // Every step is a sequence of a batch.
-        let solve = |discretized: &Discretized<'a, O>, inputs: &Array3<O::Real>| {
-            let problem = Problem::batch(discretized, starts, inputs.view())?;
-            Solver::sequential().solve(&problem, self.backend)
-        };
-        if has_error_estimate(self.scheme) {
-            let inputs = Array3::from_shape_fn((steps, 1, 2), |(k, _, i)| [grid[k], dt(k)][i]);
-            let errors = solve(&self.on(grid.clone(), Output::Error), &inputs)?;
-            return Ok(errors.into_states().index_axis_move(Axis(1), 0));
-        }
         let inputs = Array3::from_shape_fn((steps, 2, 2), |(k, second, i)| {
             let dt = dt(k) * half;
             [grid[k] + dt * O::Real::from_f64(second as f64), dt][i]
         });
-        let halves = solve(&self.on(grid.clone(), Output::State), &inputs)?;
+        // Every step is a sequence of a batch.
+        let problem = Problem::batch(&discretized, states.slice(s![..steps, ..]), inputs.view())?;
+        let halves = Solver::sequential().solve(&problem, self.backend)?;
         let factor = O::Real::from_f64(doubling_factor(self.order()));
         let mut errors = halves.into_states().index_axis_move(Axis(1), 1);
         errors -= &states.slice(s![1.., ..]);
@@ -131,16 +127,16 @@ impl<'a, O: Ode, B: Sweep<Discretized<'a, O>>> Steps<O::Real> for Explicit<'_, '
     ) -> Result<()> {
         let n = y.len();
         let params = Parameter::from_slice(self.ode.params());
+        let states = self.on(Array1::default(0));
+        let errors = states.clone().into_errors();
         let run = |discretized: &Discretized<'a, O>, t, dt, y: &[O::Real]| {
             let mut next = vec![O::Real::default(); n + discretized.scratch_dim()];
             discretized.step::<O::Real>(params, y, &[t, dt], &mut next);
             next.truncate(n);
             next
         };
-        let states = self.on(Array1::default(0), Output::State);
         next.copy_from_slice(&run(&states, t, dt, y));
         if has_error_estimate(self.scheme) {
-            let errors = self.on(Array1::default(0), Output::Error);
             error.copy_from_slice(&run(&errors, t, dt, y));
         } else {
             let half = dt * O::Real::from_f64(0.5);

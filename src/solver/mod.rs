@@ -100,6 +100,7 @@ type Observer = Arc<dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync>;
 /// | [`auto`](Self::auto) | chosen | |
 /// | [`sequential`](Self::sequential) | none: the loop | T |
 /// | [`jacobi`](Self::jacobi) | 0 | T |
+/// | [`shooting`](Self::shooting) | the Jacobian of a coarser grid, for discretised equations | T |
 /// | [`picard`](Self::picard) | I | T |
 /// | [`quasi_deer`](Self::quasi_deer) | diagonal of the Jacobian | T n |
 /// | [`deer`](Self::deer) | the Jacobian | T n³ dense, T n k² in blocks of k |
@@ -174,8 +175,8 @@ impl Solver {
         }
     }
 
-    /// Chooses by a short pilot, changes its mind where a sweep shows that it must, and always
-    /// delivers the loop's trajectory within the tolerance.
+    /// Chooses by the coarser grids of a discretised equation and by a short pilot, changes its mind where a sweep shows
+    /// that it must, and always delivers the loop's trajectory within the tolerance.
     pub fn auto() -> Self {
         Self::new(Method::Auto)
     }

@@ -125,6 +125,8 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         self.sweeps += 1;
         self.steps_done += self.problem.total_steps();
         self.residual = 0.0;
+        // Of a method that was given up.
+        self.error_bound = None;
         self.unfinished.fill(None);
         Ok(())
     }

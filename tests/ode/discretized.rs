@@ -1,8 +1,8 @@
 //! Equations on a grid.
 
 use crate::systems::{Driven, Kepler, Lorenz, Tangent, VanDerPol};
-use deer_solver::ode::{Discretized, Interpolation, Ode, Scheme};
-use deer_solver::{Cpu, Error, Problem, Solver};
+use deer_solver::ode::{Discretized, ImplicitDiscretized, Interpolation, Ode, Scheme};
+use deer_solver::{Cpu, Damping, Error, Problem, Solver};
 use ndarray::{Array1, Array2, Array3, array, s};
 
 const EXPLICIT: [Scheme; 4] = [Scheme::ForwardEuler, Scheme::Midpoint, Scheme::Rk4, Scheme::Tsit5];
@@ -221,13 +221,17 @@ fn lorenz_by_every_method() {
         Solver::picard(),
         Solver::quasi_deer(),
         Solver::deer(),
+        Solver::shooting(),
+        Solver::deer().damping(Damping::Adaptive),
+        Solver::elk(1.0).max_sweeps(60),
+        Solver::quasi_elk(1.0).max_sweeps(60),
         Solver::deer().block(1).max_sweeps(30),
         Solver::jacobi().max_sweeps(3),
         Solver::picard().block(16).max_sweeps(3),
     ];
     for (i, solver) in methods.into_iter().enumerate() {
         let solution = solver.solve(&problem, &Cpu::new()).unwrap();
-        if i >= 6 {
+        if i >= 10 {
             assert!(!solution.converged(), "{solver:?}");
         }
         if !solution.converged() {
@@ -239,4 +243,105 @@ fn lorenz_by_every_method() {
             assert!((a - b).abs() <= allowed(t), "{solver:?}: {a} {b} at {t}");
         }
     }
+}
+
+/// Every scheme on ẏ = u − y with inputs that are straight, or constant, between points that lie unevenly: its solution is known.
+#[test]
+fn driven_equations_by_every_scheme() {
+    let orders = [
+        (Scheme::ForwardEuler, 1),
+        (Scheme::Midpoint, 2),
+        (Scheme::Rk4, 4),
+        (Scheme::Tsit5, 5),
+        (Scheme::BackwardEuler, 1),
+        (Scheme::Trapezoidal, 2),
+        (Scheme::ImplicitMidpoint, 2),
+        (Scheme::Bdf2, 2),
+        (Scheme::RadauIIA5, 5),
+        (Scheme::ExponentialMidpoint, 2),
+    ];
+    for interpolation in [Interpolation::Held, Interpolation::Linear] {
+        for (scheme, order) in orders {
+            let error = |points: usize| {
+                let times = Array1::from_shape_fn(points, |k| {
+                    let s = k as f64 / (points - 1) as f64;
+                    4.0 * s + 0.3 * (3.0 * s).sin()
+                });
+                let u = Array2::from_shape_fn((points, 1), |(k, _)| (2.0 * times[k]).sin());
+                let y0 = array![0.5];
+                let mut exact = y0[0];
+                let exact: Vec<f64> = (1..points)
+                    .map(|k| {
+                        let h = times[k] - times[k - 1];
+                        let slope = match interpolation {
+                            Interpolation::Linear => (u[[k, 0]] - u[[k - 1, 0]]) / h,
+                            _ => 0.0,
+                        };
+                        let u = u[[k - 1, 0]];
+                        exact = (exact - u + slope) * (-h).exp() + u - slope + slope * h;
+                        exact
+                    })
+                    .collect();
+                let cpu = Cpu::new();
+                let solution = if scheme.is_implicit() {
+                    let own = ImplicitDiscretized::new(&Driven, &times, scheme)
+                        .interpolation(interpolation);
+                    let problem = own.problem(y0.view(), u.view()).unwrap();
+                    Solver::auto().solve(&problem, &cpu).unwrap()
+                } else {
+                    let own =
+                        Discretized::new(&Driven, &times, scheme).interpolation(interpolation);
+                    let problem = own.problem(y0.view(), u.view()).unwrap();
+                    Solver::auto().solve(&problem, &cpu).unwrap()
+                };
+                // Of two steps the second column is the state before.
+                let states = solution.trajectory(0);
+                let pairs = states.column(0).into_iter().zip(exact);
+                pairs.fold(0.0f64, |most, (y, exact)| most.max((y - exact).abs()))
+            };
+            // Backward differences reach over the jumps of what is held.
+            let reaches = scheme == Scheme::Bdf2 && interpolation == Interpolation::Held;
+            let order = if reaches { 1 } else { order };
+            let coarse = error(81);
+            let h = 4.0f64 / 80.0;
+            assert!(coarse < 3.0 * h.powi(order), "{scheme} {interpolation:?}: {coarse:e}");
+            let slope = (coarse / error(161)).log2();
+            let exact = coarse < 1e-13;
+            assert!(
+                exact || slope > f64::from(order) - 0.25,
+                "{scheme} {interpolation:?}: {slope}"
+            );
+        }
+    }
+}
+
+/// The embedded scheme's estimate against the error that steps make, by twice as many from the same states.
+#[test]
+fn local_errors_are_those_of_the_embedded_scheme() {
+    let y0 = Array1::from(Tangent::exact(0.0).to_vec());
+    let none = Array2::zeros((0, 0));
+    let cpu = Cpu::new();
+    let largest = |steps: usize| {
+        let times = Array1::linspace(0.0, 2.0, steps + 1);
+        let discretized = Discretized::new(&Tangent, &times, Scheme::Tsit5);
+        let problem = discretized.problem(y0.view(), none.view()).unwrap();
+        let solution = Solver::sequential().solve(&problem, &cpu).unwrap();
+        let states = solution.trajectory(0);
+        let errors = discretized.local_errors(y0.view(), none.view(), states, &cpu).unwrap();
+        assert_eq!(errors.dim(), (steps, 2));
+        errors.iter().fold(0.0f64, |most, e| most.max(e.abs()))
+    };
+    // The embedded scheme is of fourth order: its error in a step goes with the fifth power.
+    let slope = (largest(40) / largest(80)).log2();
+    assert!((slope - 5.0).abs() < 0.4, "{slope}");
+    let times = Array1::linspace(0.0, 2.0, 11);
+    let rk4 = Discretized::new(&Tangent, &times, Scheme::Rk4);
+    let states = Array2::zeros((10, 2));
+    let error = rk4.local_errors(y0.view(), none.view(), states.view(), &cpu).unwrap_err();
+    let expected = "scheme: expected one with an embedded scheme (Tsit5), got Rk4";
+    assert_eq!(error.to_string(), expected);
+    let tsit5 = Discretized::new(&Tangent, &times, Scheme::Tsit5);
+    let few = states.slice(s![..9, ..]);
+    let error = tsit5.local_errors(y0.view(), none.view(), few, &cpu).unwrap_err();
+    assert_eq!(error.to_string(), "states: expected shape [T = 10, n = 2], got [9, 2]");
 }

@@ -103,6 +103,27 @@ fn neural_ode() {
     let last = &solution.states().row(10) - &scipy.row(500);
     assert!(largest(last.to_vec()) < 2e-6, "{last}");
 
+    // Every scheme, to the error of its order.
+    let size = largest(scipy.iter().copied());
+    for (scheme, most) in [
+        (Scheme::ForwardEuler, 2e-3),
+        (Scheme::BackwardEuler, 2e-3),
+        (Scheme::Midpoint, 2e-6),
+        (Scheme::Trapezoidal, 2e-6),
+        (Scheme::ImplicitMidpoint, 2e-6),
+        (Scheme::Bdf2, 2e-6),
+        (Scheme::ExponentialMidpoint, 2e-6),
+        (Scheme::Rk4, 1e-8),
+        (Scheme::Tsit5, 1e-8),
+        (Scheme::RadauIIA5, 1e-8),
+    ] {
+        let options = Options::default().scheme(scheme);
+        let solution = solve_ivp(&ode, y0.view(), times.view(), &options, &Cpu::new()).unwrap();
+        assert!(solution.converged(), "{scheme}");
+        let off = compare(solution.states().slice(s![1.., ..]), &places, &scipy) / size;
+        assert!(off < most, "{scheme}: {off:e}");
+    }
+
     // Gradients by A₀, A₁ and y₀.
     let weights: Array2<f64> = read(NEURAL, "w");
     let discretized = Discretized::new(&ode, &times, Scheme::Rk4);

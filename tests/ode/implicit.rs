@@ -1,7 +1,7 @@
 //! Implicit schemes and differential-algebraic equations.
 
 use crate::common::golden::Archive;
-use crate::systems::{Tangent, VanDerPol};
+use crate::systems::{Driven, Tangent, VanDerPol};
 use deer_solver::ode::{Dae, ImplicitDiscretized, Interpolation, Ode, Scheme};
 use deer_solver::scalar::{Constant, Param, Scalar};
 use deer_solver::{Cpu, Problem, Recurrence, Solution, Solver, Tangents, backend::Sweep};
@@ -83,33 +83,16 @@ fn all_methods_agree_on_a_stiff_oscillator() {
     }
 }
 
-/// ẏ = −50 (y − u).
-struct Follower;
-
-impl Ode for Follower {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        1
-    }
-    fn input_dim(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], u: &[S], dy: &mut [S]) {
-        dy[0] = (u[0] - y[0]) * 50.0;
-    }
-}
-
 #[test]
 fn inputs_are_held_or_linear() {
     let times = array![0.0, 0.1, 0.3];
     let u = array![[1.0], [2.0], [4.0]];
     for (interpolation, expected) in [
-        // y⁺ = (y + 50 Δt u) / (1 + 50 Δt), u at the step's start where it is held, at its end where it is linear.
-        (Interpolation::Held, [5.0 / 6.0, (5.0 / 6.0 + 20.0) / 11.0]),
-        (Interpolation::Linear, [10.0 / 6.0, (10.0 / 6.0 + 40.0) / 11.0]),
+        // y⁺ = (y + Δt u) / (1 + Δt), u at the step's start where it is held, at its end where it is linear.
+        (Interpolation::Held, [0.1 / 1.1, (0.1 / 1.1 + 0.4) / 1.2]),
+        (Interpolation::Linear, [0.2 / 1.1, (0.2 / 1.1 + 0.8) / 1.2]),
     ] {
-        let discretized = ImplicitDiscretized::new(&Follower, &times, Scheme::BackwardEuler)
+        let discretized = ImplicitDiscretized::new(&Driven, &times, Scheme::BackwardEuler)
             .interpolation(interpolation);
         let problem = discretized.problem(array![0.0].view(), u.view()).unwrap();
         let solution = solve(&Solver::sequential(), &problem);

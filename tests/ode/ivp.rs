@@ -20,15 +20,54 @@ fn non_stiff_problems_are_within_the_tolerance() {
                 let what = format!("{problem:?} {scheme} {tolerance:e}");
                 assert!(solution.converged(), "{what}: {:?}", solution.termination());
                 assert_eq!(solution.states().dim(), (9, y0.len()));
+                let (mut largest, mut size) = (0.0f64, 0.0f64);
                 for (k, &t) in times.iter().enumerate() {
                     for (j, exact) in problem.exact(t).into_iter().enumerate() {
                         let error = (solution.states()[[k, j]] - exact).abs();
                         let allowed = tolerance * (1.0 + exact.abs());
                         assert!(error <= allowed, "{what}: {error:e} at {t} in component {j}");
+                        (largest, size) = (largest.max(error), size.max(exact.abs()));
                     }
                 }
+                // The estimate is of the same solution: neither far below its error nor above what was asked for.
+                let estimate = solution.error_estimate().unwrap();
+                let rounding = 1e-12 * (1.0 + size);
+                assert!(largest <= 10.0 * estimate + rounding, "{what}: {largest:e}, {estimate:e}");
+                let most = solution.states().iter().fold(size, |size, y| size.max(y.abs()));
+                assert!(estimate <= 10.0 * tolerance * (1.0 + most), "{what}: {estimate:e}");
             }
         }
+    }
+}
+
+/// Steps are short where the solution moves, and become longer again.
+#[test]
+fn grids_are_coarse_where_little_happens() {
+    /// ẏ = −(y − cos t) · 30 e^(−t).
+    struct Settling;
+    impl Ode for Settling {
+        type Real = f64;
+        fn state_dim(&self) -> usize {
+            1
+        }
+        #[inline(always)]
+        fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], t: S, y: &[S], _: &[S], dy: &mut [S]) {
+            dy[0] = (t.cos() - y[0]) * (-t).exp() * 30.0;
+        }
+    }
+    for scheme in [Scheme::Rk4, Scheme::Tsit5] {
+        let options = Options::default().scheme(scheme).tolerance(1e-8, 1e-8);
+        let (y0, times) = (array![0.0], array![0.0, 12.0]);
+        let solution =
+            solve_ivp(&Settling, y0.view(), times.view(), &options, &Cpu::new()).unwrap();
+        assert!(solution.converged(), "{scheme}");
+        let grid = solution.grid();
+        let steps: Vec<f64> = grid.windows(2).into_iter().map(|t| t[1] - t[0]).collect();
+        let shortest = steps.iter().copied().fold(f64::INFINITY, f64::min);
+        let last = steps[steps.len() - 2];
+        assert!(last > 10.0 * shortest, "{scheme}: {last} and {shortest} of {}", steps.len());
+        // Nothing like what steps as short as the shortest would take.
+        assert!((steps.len() as f64) < 0.4 * 12.0 / shortest, "{scheme}: {}", steps.len());
     }
 }
 

@@ -18,6 +18,9 @@ use std::fmt;
 
 /// The equation of a step of a [`Dae`], `x` being the state before it and the inputs as those of a
 /// [`StepEquation`](super::StepEquation).
+///
+/// The unknowns are the state at the end of the step, `[n]`; for [`Scheme::RadauIIA5`] the slopes of its three stages, `[3n]`. The state
+/// is that of the equation, `[n]`; for [`Scheme::Bdf2`] `[2n]`, followed by the one before it.
 pub struct DaeEquation<'a, F: Dae> {
     pub(super) dae: &'a F,
     pub(super) scheme: Scheme,

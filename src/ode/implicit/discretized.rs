@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::ode::sampling::{Sampling, initial_state};
 use crate::ode::{Dae, Interpolation, Ode, Scheme};
 use crate::problem::Problem;
-use ndarray::{Array2, ArrayView1, ArrayView2, CowArray, Ix1};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, CowArray, Ix1};
 
 /// The equation of a step on a grid: a [`StepEquation`] or a [`DaeEquation`].
 pub trait GridEquation: Residual + Sized {
@@ -25,10 +25,11 @@ pub trait GridEquation: Residual + Sized {
     fn check(&self) -> Result<()>;
 }
 
-/// The recurrence that an [`Ode`] becomes on a grid of times by an implicit scheme: each step is an equation for its end,
-/// solved together with all others.
+/// The recurrence that an [`Ode`] or a [`Dae`] becomes on a grid of times by an implicit scheme: each step is an equation for its
+/// end, solved by Newton's method ([`Implicit`]).
 ///
-/// As [`Discretized`](crate::ode::Discretized), for schemes that are [implicit](Scheme::is_implicit).
+/// As [`Discretized`](crate::ode::Discretized), for schemes that are [implicit](Scheme::is_implicit). A grid of `T + 1` times gives `T`
+/// steps. States are `[n]`; with [`Scheme::Bdf2`] they are `[2n]`, each followed by the one before it, in solutions, guesses and cotangents.
 ///
 /// # Example
 /// ```
@@ -116,13 +117,18 @@ impl<E: GridEquation> ImplicitDiscretized<'_, E> {
     /// on the grid, `[T + 1, m]`. Of an equation without inputs, `u` may have any number of rows of length 0.
     ///
     /// # Errors
-    /// Times that are not at least one, finite and strictly increasing; an explicit scheme; `u` of another shape.
+    /// Times that are not at least one, finite and strictly increasing; an explicit scheme, and for a [`Dae`] any but
+    /// [`BackwardEuler`](Scheme::BackwardEuler), [`Bdf2`](Scheme::Bdf2) and [`RadauIIA5`](Scheme::RadauIIA5); `u` of another shape, or with
+    /// a number that is not finite.
     pub fn inputs(&self, u: ArrayView2<'_, E::Real>) -> Result<Array2<E::Real>> {
         self.recurrence.residual().check()?;
         self.recurrence.residual().sampling().inputs(self.times.view(), u)
     }
 
     /// The recurrence from `y0` `[n]` with the inputs `u` on the grid, `[T + 1, m]` (see [`inputs`](Self::inputs)).
+    ///
+    /// With [`Scheme::Bdf2`] the states of a solution have `2n` columns: the state at a time, then the one before it. The first starts from
+    /// `y0` in both.
     ///
     /// # Errors
     /// Those of [`inputs`](Self::inputs); `y0` of another length; a number that is not finite.
@@ -135,5 +141,22 @@ impl<E: GridEquation> ImplicitDiscretized<'_, E> {
         let copies = equation.state_dim() / equation.dim().max(1);
         let x0 = initial_state(y0, equation.dim(), copies)?;
         Problem::of_owned(&self.recurrence, x0.view(), vec![self.inputs(u)?])
+    }
+
+    /// A batch: `y0` `[B, n]`, `u` `[B, T + 1, m]`, all on the same grid.
+    ///
+    /// # Errors
+    /// As for [`problem`](Self::problem).
+    pub fn problem_batch(
+        &self,
+        y0: ArrayView2<'_, E::Real>,
+        u: ArrayView3<'_, E::Real>,
+    ) -> Result<Problem<'_, Implicit<E>>> {
+        let equation = self.recurrence.residual();
+        equation.check()?;
+        let (n, times) = (equation.dim(), self.times.view());
+        let copies = equation.state_dim() / n.max(1);
+        let (x0, inputs) = equation.sampling().batch(times, y0, u, n, copies)?;
+        Problem::of_owned(&self.recurrence, x0.view(), inputs)
     }
 }

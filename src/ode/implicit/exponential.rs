@@ -6,7 +6,8 @@
 //!
 //! (Lim et al. 2024, arXiv:2309.12252, section 3.3, which truncates both functions to polynomials). Both come from one exponential,
 //! that of $\begin{pmatrix} -\gamma & \zeta \\ 0 & 0 \end{pmatrix}$, by scaling and squaring of the Padé approximant of degrees 3 and 4,
-//! which decays for large $\gamma$. Its error is below $10^{-13}$ for $\|\gamma\| \le 4$ and of no matter beyond, where the scheme's own is larger.
+//! which decays for large $\gamma$. Its error is below $10^{-13}$ for $\|\gamma\| \le 4$ and grows with $\|\gamma\|^8$ beyond, where the scheme's own
+//! is larger, but for linear equations, which have none.
 
 use super::Ode;
 use crate::dynamics::elimination::Elimination;

@@ -60,7 +60,9 @@ pub(super) fn tableau(scheme: Scheme) -> Option<&'static Tableau> {
 /// The equation of a step of an [`Ode`] by an implicit scheme, `x` being the state before it and the inputs `[t, Δt, u…]`
 /// (for [`Scheme::Bdf2`] `[t, Δt, ω, u…]`, ω the ratio of this step to the one before).
 ///
-/// The state is that of the equation, `[n]`; for [`Scheme::Bdf2`] `[2n]`, followed by the one before it.
+/// The unknowns are the state at the end of the step, `[n]`, or for [`Scheme::ImplicitMidpoint`] the one half-way; for
+/// [`Scheme::RadauIIA5`] the states at its three stages, `[3n]`. The state is that of the equation, `[n]`; for [`Scheme::Bdf2`] `[2n]`,
+/// followed by the one before it.
 pub struct StepEquation<'a, O: Ode> {
     ode: &'a O,
     scheme: Scheme,
