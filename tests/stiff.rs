@@ -320,15 +320,16 @@ impl Dae for Implicit {
 #[test]
 fn rober_with_a_constraint() {
     let (end, expected) = Stiff::Rober.end();
-    for (scheme, rtol) in [(Scheme::RadauIIA5, 1e-6), (Scheme::Bdf2, 1e-3)] {
-        let options = Options::default().scheme(scheme).tolerance(1e-13 * rtol, rtol);
+    // The second component is 8e-14, which backward differences of the sum do not resolve.
+    for (scheme, rtol, atol) in [(Scheme::RadauIIA5, 1e-6, 1e-19), (Scheme::Bdf2, 1e-3, 1e-9)] {
+        let options = Options::default().scheme(scheme).tolerance(atol, rtol);
         let started = Instant::now();
         // The last component is algebraic, and found.
         let (y0, times) = (array![1.0, 0.0, 0.3], array![0.0, end]);
         let solution =
             solve_dae(&Implicit::Rober, y0.view(), times.view(), &options, &Cpu::new()).unwrap();
         assert!(solution.states()[[0, 0]] == 1.0 && solution.states()[[0, 2]].abs() < 1e-15);
-        check(&format!("DAE {scheme}"), &solution, &expected, (1e-13 * rtol, rtol), started);
+        check(&format!("DAE {scheme}"), &solution, &expected, (atol, rtol), started);
     }
 }
 
@@ -412,10 +413,12 @@ fn singular_equations_are_named() {
     // On the way: t − 1 is what y₁ is multiplied by.
     let (y0, times) = (array![1.0, 1.0], Array1::linspace(0.0, 2.0, 21));
     let message = fault(Implicit::Losing, y0.clone(), times.clone(), plain.clone());
-    assert!(message.contains("at t = 1:") || message.contains("at t = 1 "), "{message}");
+    assert!(message.contains("a singular one at t = 1,"), "{message}");
     let options = plain.clone().rtol(1e-4).max_points(20_000);
-    let solution = solve_dae(&Implicit::Losing, y0.view(), times.view(), &options, &Cpu::new());
-    assert!(solution.is_err_and(|error| error.to_string().contains("at t = 1")));
+    match solve_dae(&Implicit::Losing, y0.view(), times.view(), &options, &Cpu::new()) {
+        Ok(solution) => assert!(!solution.converged(), "{:?}", solution.termination()),
+        Err(error) => assert!(error.to_string().contains("a singular one at t = "), "{error}"),
+    }
 
     // The end of the solutions, passed over or met.
     let (y0, times) = (array![1.0, 1.0], Array1::linspace(0.0, 2.0, 21));
