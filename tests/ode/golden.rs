@@ -129,7 +129,7 @@ fn neural_ode() {
     let options = Options::default().scheme(Scheme::ExponentialMidpoint);
     let solution = solve_ivp(&ode, y0.view(), few.view(), &options, &Cpu::new()).unwrap();
     assert!(solution.converged());
-    let off = largest((&solution.states().row(999) - &scipy.row(500)).into_iter()) / size;
+    let off = largest(&solution.states().row(999) - &scipy.row(500)) / size;
     assert!(off < 2e-4, "{off:e}");
 
     // Gradients by A₀, A₁ and y₀.
