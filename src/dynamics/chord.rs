@@ -297,7 +297,7 @@ pub(crate) fn way(i: usize) -> f64 {
 
 /// How near the second evaluation is to the first, against the size of the unknowns.
 #[inline(always)]
-fn near<R: Real>() -> f64 {
+pub(crate) fn near<R: Real>() -> f64 {
     R::EPSILON.to_f64().sqrt()
 }
 

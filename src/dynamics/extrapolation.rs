@@ -28,10 +28,10 @@ impl<F: Residual> Short<F> {
 
     /// Points of the polynomial beside that of the step of higher order: over the whole length, over its halves.
     pub(super) fn points(&self) -> usize {
-        match self.order {
-            _ if self.met => 0,
-            1 => 2,
-            _ => 1,
+        match (self.met, self.order) {
+            (true, _) => 0,
+            (false, 1) => 2,
+            (false, _) => 1,
         }
     }
 

@@ -29,7 +29,9 @@ pub trait Energy: Sync {
 
 /// The equations of motion of an [`Energy`]:
 ///
-/// $$ \dot q = \frac{\partial H}{\partial p}, \qquad \dot p = -\frac{\partial H}{\partial q} $$
+/// ```math
+/// \dot q = \frac{\partial H}{\partial p}, \qquad \dot p = -\frac{\partial H}{\partial q}
+/// ```
 ///
 /// State `[q, p]` of length `2d`. The partial derivatives are taken by dual numbers over whatever scalar the solver runs on, so that
 /// Jacobians and gradients, also with respect to θ, follow as for any equation. An evaluation costs `⌈2d/4⌉` energies with

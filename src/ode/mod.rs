@@ -1,6 +1,8 @@
 //! Ordinary differential equations as recurrences.
 //!
-//! $$ \dot y = g(t, y, u(t); \theta), \qquad y_{k+1} = f(y_k; t_k, \Delta t_k, u) $$
+//! ```math
+//! \dot y = g(t, y, u(t); \theta), \qquad y_{k+1} = f(y_k; t_k, \Delta t_k, u)
+//! ```
 //!
 //! A one-step scheme on a grid of times `t_0 < t_1 < …` makes a recurrence of an equation, and that is
 //! solved in parallel over time like any other. The grid need not be uniform.

@@ -9,7 +9,9 @@ use crate::solver::Solver;
 /// Without a tolerance the grid given is the grid solved. With [`rtol`](Self::rtol), [`atol`](Self::atol) or both, a finer grid is
 /// looked for whose **global** error, as estimated by halving it, is within
 ///
-/// $$ |e_i(t)| \le \text{atol} + \text{rtol} \cdot |y_i(t)| $$
+/// ```math
+/// |e_i(t)| \le \text{atol} + \text{rtol} \cdot |y_i(t)|
+/// ```
 ///
 /// at all times asked for and in every component. (Most solvers hold the error of each step to this and let it add up.)
 ///

@@ -85,6 +85,7 @@ where
     let scheme = options.scheme.unwrap_or(Scheme::BackwardEuler);
     let recurrence = *ImplicitDiscretized::of_dae(dae, Array1::default(0), scheme).recurrence();
     recurrence.residual().check()?;
+    // Misuse is said before anything is computed.
     options.tolerances()?;
     let Start { y: y0, dy } = consistent::initial(dae, times[0], y0)?;
     if times.len() > 1 {

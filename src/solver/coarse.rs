@@ -175,11 +175,11 @@ impl<'c, D: Recurrence> Grid<'c, D> {
         const MOST: f64 = 1.0;
         let (n, m) = (problem.state_dim(), problem.input_dim());
         let sizes = sizes(states, n);
-        let mut strained = places.zip(states.chunks_exact(n)).map(|((batch, step), x)| {
-            let u = problem.inputs(batch).get(step * m..(step + 1) * m)?;
-            Some(self.coarser.strain(problem.params(), x, u, &sizes))
-        });
-        strained.any(|strain| !strain.is_none_or(|strain| strain <= MOST))
+        !places.zip(states.chunks_exact(n)).all(|((batch, step), x)| {
+            // A sequence may be of no steps.
+            let u = problem.inputs(batch).get(step * m..(step + 1) * m);
+            u.is_none_or(|u| self.coarser.strain(problem.params(), x, u, &sizes) <= MOST)
+        })
     }
 
     fn problem<B: Sweep<D>>(&self, run: &Run<'_, '_, D, B>) -> Result<Problem<'_, D>> {
@@ -201,21 +201,12 @@ fn cost_of<D: Recurrence, B: Sweep<D>>(run: &Run<'_, '_, D, B>, coarser: &D) -> 
     Ok(run.backend.cost(&Problem::of_owned(coarser, none, Vec::new())?))
 }
 
-/// Steps of `coarser` to each of `blocks` that cost a share of the loop, and no more than may be.
-fn affordable<D: Recurrence, B: Sweep<D>>(
-    run: &Run<'_, '_, D, B>,
-    coarser: &D,
-    blocks: &[Block],
-) -> Result<usize> {
-    let cost = cost_of(run, coarser)?;
-    let derivatives = 1.0 + TANGENT * run.problem.state_dim() as f64;
-    let each = cost.in_order + cost.in_blocks * (FINER as f64 + derivatives);
-    let in_order = run.backend.cost(run.problem).in_order;
-    Ok(((SHARE * longest(blocks) as f64 * in_order / each) as usize).min(MOST))
-}
-
-fn longest(blocks: &[Block]) -> usize {
-    blocks.iter().map(|block| block.len).max().unwrap_or(0)
+/// Steps of a coarser grid to each block that cost a share of the loop, and no more than may be: `coarse` is the cost of such a step, `own` that
+/// of one of the problem, `n` components to a state, `longest` of them in a block.
+fn affordable(coarse: &Cost, own: &Cost, n: usize, longest: usize) -> usize {
+    let derivatives = 1.0 + TANGENT * n as f64;
+    let each = coarse.in_order + coarse.in_blocks * (FINER as f64 + derivatives);
+    ((SHARE * longest as f64 * own.in_order / each) as usize).min(MOST)
 }
 
 /// Runs `blocks` on a coarser grid, by explicit steps where these do; none where the recurrence has no such grid, where that costs too much unless
@@ -226,10 +217,10 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
     at_any_cost: bool,
 ) -> Result<Option<Coarse<D::Real>>> {
     let dynamics = run.problem.dynamics();
-    let by = |(coarser, order): (D, u32)| by(run, blocks, &coarser, order, at_any_cost);
-    let explicit = dynamics.coarser_explicit().map(by).transpose()?.flatten();
+    let attempt = |(coarser, order): (D, u32)| attempt(run, blocks, &coarser, order, at_any_cost);
+    let explicit = dynamics.coarser_explicit().map(attempt).transpose()?.flatten();
     let coarse = match explicit.filter(|coarse| coarse.difference <= ALIKE) {
-        None => dynamics.coarser().map(by).transpose()?.flatten(),
+        None => dynamics.coarser().map(attempt).transpose()?.flatten(),
         found => found,
     };
     let Some(mut coarse) = coarse else { return Ok(None) };
@@ -245,7 +236,7 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
 }
 
 /// Runs `blocks` on a grid of the steps of `coarser`, whose error is of this `order`.
-fn by<D: Recurrence, B: Sweep<D>>(
+fn attempt<D: Recurrence, B: Sweep<D>>(
     run: &Run<'_, '_, D, B>,
     blocks: &[Block],
     coarser: &D,
@@ -253,7 +244,9 @@ fn by<D: Recurrence, B: Sweep<D>>(
     at_any_cost: bool,
 ) -> Result<Option<Coarse<D::Real>>> {
     let n = run.problem.state_dim();
-    let mut steps = affordable(run, coarser, blocks)?;
+    let (cost, own) = (cost_of(run, coarser)?, run.backend.cost(run.problem));
+    let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
+    let mut steps = affordable(&cost, &own, n, longest);
     if at_any_cost {
         steps = steps.max(FEWEST);
     }
@@ -297,7 +290,7 @@ fn by<D: Recurrence, B: Sweep<D>>(
     if growth > GROWTH {
         return Ok(Some(coarse));
     }
-    let dearer = cost_of(run, coarser)?.in_blocks / run.backend.cost(run.problem).in_blocks;
+    let dearer = cost.in_blocks / own.in_blocks;
     let mut factor = FINER;
     let mut finer = steps;
     loop {
@@ -312,7 +305,7 @@ fn by<D: Recurrence, B: Sweep<D>>(
         coarse.error /= (factor as f64).powi(order as i32);
         // Another, if it costs less than the sweep which it saves. Not a number where nothing is wrong and nothing may be.
         let wanted = (coarse.error / run.tolerance.rtol).powf(1.0 / f64::from(order)).ceil();
-        let most = CHEAP * longest(blocks) as f64 / (finer as f64 * dearer);
+        let most = CHEAP * longest as f64 / (finer as f64 * dearer);
         if !(2.0..=most).contains(&wanted) {
             return Ok(Some(coarse));
         }

@@ -24,7 +24,7 @@ use super::explicit::{self, Output, modified};
 use super::sampling::{Sample, Sampling};
 use super::{Interpolation, Ode, Scheme};
 use crate::dynamics::Residual;
-use crate::dynamics::chord::way;
+use crate::dynamics::chord::{near, way};
 use crate::dynamics::compact::{MOST, PAIR, Stages};
 use crate::dynamics::linearized::{Room, System};
 use crate::error::{Error, Result};
@@ -369,7 +369,7 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
         sizes: &[f64],
     ) -> f64 {
         let n = self.ode.state_dim();
-        let near = O::Real::EPSILON.to_f64().sqrt();
+        let near = near::<O::Real>();
         // Of one that is zero throughout any will do.
         let sizes = || sizes.iter().map(|&size| if size > f64::MIN_POSITIVE { size } else { 1.0 });
         let Sample { t, dt, from, .. } = self.sampling().of(u);

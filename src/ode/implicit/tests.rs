@@ -62,11 +62,10 @@ fn long_steps_stand_for_short_ones() {
     ] {
         let equation = StepEquation { ode: &VanDerPol, scheme, interpolation: Interpolation::Held };
         let recurrence = Implicit::new(equation);
-        let longer = |recurrence: &Implicit<_>| match explicit {
+        let coarser = match explicit {
             false => recurrence.coarser().unwrap().0,
             true => recurrence.coarser_explicit().unwrap().0,
         };
-        let coarser = longer(&recurrence);
         let short = 0.1 / 512.0;
         let inputs: Vec<f64> = (0..512).flat_map(|k| [f64::from(k) * short, short]).collect();
         let exact = run(&recurrence, &inputs);
