@@ -2,14 +2,15 @@
 // scan of the chunks' affine maps, and where they take the starts of the chunks. No map of a chunk leaves its block of threads.
 //
 // These are templates, as sweeps.cu is. A tile is ROWS chunks; thread (row, group) has some of the columns of a chunk's map. A state that
-// falls into parts is swept LANES parts at a time, a thread for each part of a chunk.
+// falls into parts is swept LANES parts at a time, as if each were a state. Blocks of more than 8 components have room for 12, 16, 24 or 32.
 //
 // The scan is a single pass with decoupled look-back. Maps of a tile are joined two and two, as the leaves of a tree, and the change of
-// a chunk's start is what comes down the tree to its leaf. A tile publishes its total. What is before it is the tree of the totals before it
-// in its group of GROUP tiles, after what the last tile of the group before has published: the change that comes out of all tiles up to there.
+// a chunk's start is what comes down the tree to its leaf. A tile publishes its total. What is before it are the totals before it in its group
+// of tiles, joined, after what the last tile of the group before has published: the change that comes out of all tiles up to there.
 // Every combination so follows from the numbers of chunks alone: the same bits in every run.
 //
 // Tiles take their numbers from a counter, so that those before one have begun. Flags hold the number of the sweep that set them last.
+#include "maps.cuh"
 #include "sweeps.cuh"
 
 // A map's columns in shared memory, where its first entry is at `to`.
@@ -20,14 +21,6 @@
 // The state at `old` and the change in shared memory, where that is finite; else the state at `end`; else the one at `old`.
 #define MOVE_START(to, old, change, end) \
     asm volatile("@move_start %0 %1 %2 %3;" ::"l"(to), "l"(old), "l"(change), "l"(end) : "memory")
-
-enum : u32 { GROUP = 32 };
-typedef unsigned char u8;
-
-// What a map does to a sequence whose chunks so far are all settled, or not. Starts of settled ones stay, and so does that of the first
-// chunk after them, whatever the ends. SETTLED: it leaves such a sequence settled. CONSTANT: a sequence begins in it, so that
-// what comes out does not depend on what goes in.
-enum : u8 { SETTLED = 1, CONSTANT = 2 };
 
 struct Newton {
     const Block *chunks;
@@ -44,8 +37,8 @@ struct Newton {
     double old_factor;
     u64 block;
     double factor;
-    // Columns of a map; components of a thread's state; parts.
-    u64 columns, n, parts;
+    // Columns of a map; components of a thread's state; parts, and whether others are swept by other launches, or these are several.
+    u64 columns, n, parts, shared;
     // Of tiles and of their groups what they publish, and whether they have.
     char *totals, *prefixes;
     u32 *flags, *group_flags, *counter;
@@ -56,143 +49,187 @@ INLINE void await(const u32 *flag, u32 sweep) {
     while (acquired(flag) != sweep) {}
 }
 
-template <class R> INLINE bool finite(R x) { return x - x == R(0); }
-
-// Affine maps of N components: x -> M x + C, or, of what is settled, -> S.
-template <class R, int N, bool DENSE> struct Maps {
+// OWN components in a thread, in blocks of K, for LANES parts beside each other and ROWS chunks.
+template <class R, int OWN, int K, int LANES, int ROWS> struct Sweep {
     enum : int {
-        MAP = DENSE ? N * N : N,
-        C = MAP,
-        S = MAP + N,
-        WIDTH = MAP + 2 * N,
-        // An odd number, so that rows begin in different banks.
-        PITCH = WIDTH | 1,
-        // With its flags, in global memory.
-        PUBLISHED = WIDTH + N,
-        // Rows of larger maps are gone through one by one, so that they do not crowd the registers.
-        SMALL = N <= 4,
-        UNROLLED = SMALL ? N : 1,
+        N = OWN * LANES,
+        // Of large blocks vectors are in shared memory, and all threads take part in what becomes of them. Nor is there room for the
+        // totals of a whole group.
+        LARGE = K > 8,
+        GROUP = LARGE ? 16 : 32,
+        BEFORE = LARGE ? 2 : GROUP,
     };
-
-    template <int ROWS> struct Array {
-        R number[ROWS][PITCH];
-        u8 flags[ROWS][N];
-    };
-
-    // Row i of `late` becomes that of `early` and then `late`.
-    template <int ROWS> INLINE void join(Array<ROWS> &maps, int early, int late, int i) {
-        const u8 flags = maps.flags[late][i], before = maps.flags[early][i];
-        if (flags & CONSTANT) return;
-        const R *e = maps.number[early];
-        R *l = maps.number[late];
-        R c = l[C + i], s = c;
-        if constexpr (DENSE) {
-            R row[N];
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-                row[j] = l[i * N + j];
-                c = fma(row[j], e[C + j], c);
-                s = fma(row[j], e[S + j], s);
-            }
-#pragma unroll UNROLLED
-            for (int j = 0; j < N; ++j) {
-                R sum = row[0] * e[j];
-#pragma unroll
-                for (int k = 1; k < N; ++k) sum = fma(row[k], e[k * N + j], sum);
-                l[i * N + j] = before & CONSTANT ? R(0) : sum;
-            }
-        } else {
-            c = fma(l[i], e[C + i], c);
-            s = fma(l[i], e[S + i], s);
-            l[i] = before & CONSTANT ? R(0) : l[i] * e[i];
-        }
-        if (before & SETTLED) s = l[S + i];
-        l[S + i] = s;
-        l[C + i] = before & CONSTANT ? s : c;
-        maps.flags[late][i] = (before & SETTLED ? flags & SETTLED : 0) | (before & CONSTANT);
-    }
-
-    // The upper half of each pair of neighbours becomes both, and so on until the last row is all. For whole blocks of threads.
-    template <int ROWS> INLINE void up(Array<ROWS> &maps) {
-#pragma unroll 1
-        for (int d = 1; d < ROWS; d *= 2) {
-#pragma unroll 1
-            for (int job = threadIdx.x; job < ROWS / (2 * d) * N; job += blockDim.x) {
-                const int late = (job / N + 1) * 2 * d - 1;
-                join(maps, late - d, late, job % N);
-            }
-            __syncthreads();
-        }
-    }
-
-    // Row i of the identity.
-    INLINE void identity(R *map, u8 *flags, int i) {
-        if constexpr (DENSE) {
-            for (int j = 0; j < N; ++j) map[i * N + j] = R(i == j);
-        } else {
-            map[i] = R(1);
-        }
-        map[C + i] = map[S + i] = R(0);
-        flags[i] = SETTLED;
-    }
-
-    // x, which has OWN components from `first` on, becomes what comes of it. `room` is for as many numbers.
-    template <int OWN> INLINE void apply(const R *map, const u8 *flags, R (&x)[OWN], bool &settled, int first, R *room) {
-        const u8 flag = flags[first];
-        if (settled || flag & CONSTANT) {
-#pragma unroll
-            for (int i = 0; i < OWN; ++i) x[i] = map[S + first + i];
-            settled = flag & SETTLED;
-        } else if constexpr (DENSE) {
-            R y[OWN];
-#pragma unroll UNROLLED
-            for (int i = 0; i < OWN; ++i) {
-                R sum = map[C + i];
-#pragma unroll
-                for (int j = 0; j < OWN; ++j) sum = fma(map[i * N + j], x[j], sum);
-                if constexpr (SMALL) y[i] = sum;
-                else room[i] = sum;
-            }
-#pragma unroll
-            for (int i = 0; i < OWN; ++i) x[i] = SMALL ? y[i] : room[i];
-        } else {
-#pragma unroll
-            for (int i = 0; i < OWN; ++i) x[i] = fma(map[first + i], x[i], map[C + first + i]);
-        }
-    }
-};
-
-template <class R, int N, bool DENSE, int ROWS, bool PARTS> struct Sweep {
-    typedef Maps<R, N, DENSE> M;
-    enum : int { LANES = PARTS ? N : 1, OWN = PARTS ? 1 : N };
+    typedef Maps<R, N, K> M;
 
     struct Shared {
         u32 tile;
         typename M::template Array<ROWS> maps;
-        typename M::template Array<GROUP> before;
-        R change[ROWS][N];
-        u8 settled[N];
+        typename M::template Array<BEFORE> before;
+        R change[ROWS][N], image[LARGE ? ROWS : 1][N];
+        u8 settled[ROWS > LANES ? ROWS : LANES];
     };
 
-    // The map of a chunk, of which the slopes and the change of `n` components are in shared memory, for the next chunk's start.
-    INLINE void leaf(R *map, u8 *flags, int first, int n, bool last, bool converged) {
-        const u8 flag = last ? SETTLED | CONSTANT : converged ? SETTLED : 0;
-        for (int i = first + n; i < first + OWN; ++i) {
-            M::identity(map, flags, i);
-            flags[i] = flag;
+    // Where a tile is among those of its group, and what it publishes and waits for.
+    struct Tile {
+        u32 place, group, column, across, sweep;
+        R *totals, *prefixes;
+        u32 *flags, *group_flags;
+
+        INLINE Tile at(const Newton &s, u32 number, u32 column, u32 across) {
+            return {number % GROUP, number / GROUP, column,        across,  (u32)s.sweep,
+                    (R *)s.totals,  (R *)s.prefixes, s.flags, s.group_flags};
         }
-        for (int i = first; i < first + n; ++i) {
-            R *row = DENSE ? map + i * N : map + i;
-            const int size = DENSE ? N : 1;
-            // What is not finite predicts nothing, and leaves the next start as it was.
-            R change = last ? R(0) : map[M::C + i];
-            bool known = !last && finite(change);
-            if (!known) change = R(0);
-            for (int j = 0; j < size; ++j) known = known && finite(row[j]);
-            for (int j = 0; j < size; ++j) row[j] = known ? row[j] : R(0);
-            map[M::C + i] = change;
-            map[M::S + i] = converged ? R(0) : change;
-            flags[i] = flag;
+        // The number of another tile of the group.
+        INLINE u64 slot(const Tile &t, u32 place) { return ((u64)t.group * GROUP + place) * t.across + t.column; }
+        // The number of a group.
+        INLINE u64 prefix(const Tile &t, u32 group) { return (u64)group * t.across + t.column; }
+    };
+
+    INLINE void publish_total(Shared &m, const Tile &t) {
+        R *to = t.totals + Tile::slot(t, t.place) * M::PUBLISHED;
+        for (int j = threadIdx.x; j < M::WIDTH; j += blockDim.x) to[j] = m.maps.number[ROWS - 1][j];
+        for (int j = threadIdx.x; j < N; j += blockDim.x) to[M::WIDTH + j] = R(m.maps.flags[ROWS - 1][j]);
+        __threadfence();
+        __syncthreads();
+        if (threadIdx.x == 0) release(&t.flags[Tile::slot(t, t.place)], t.sweep);
+    }
+
+    // Joins the totals of the tiles before in the group. Returns the row of `before` that has them all.
+    INLINE int join_before(Shared &m, const Tile &t) {
+        const u32 tid = threadIdx.x;
+        if (tid < t.place) await(&t.flags[Tile::slot(t, tid)], t.sweep);
+        if constexpr (LARGE) {
+            // One after the other.
+#pragma unroll 1
+            for (u32 other = 0; other < t.place; ++other) {
+                const R *from = t.totals + Tile::slot(t, other) * M::PUBLISHED;
+                const int row = other & 1;
+                __syncthreads();
+                for (int j = tid; j < M::WIDTH; j += blockDim.x) m.before.number[row][j] = from[j];
+                for (int j = tid; j < N; j += blockDim.x) m.before.flags[row][j] = (u8)from[M::WIDTH + j];
+                __syncthreads();
+                if (other > 0) {
+                    for (int i = tid; i < N; i += blockDim.x) M::join(m.before, 1 - row, row, i);
+                }
+            }
+            __syncthreads();
+            return (t.place - 1) & 1;
+        } else {
+            __syncthreads();
+#pragma unroll 1
+            for (int j = tid; j < (int)t.place * M::PUBLISHED; j += blockDim.x) {
+                const int other = j / M::PUBLISHED, at = j % M::PUBLISHED;
+                const R number = t.totals[Tile::slot(t, other) * M::PUBLISHED + at];
+                if (at < M::WIDTH) m.before.number[other][at] = number;
+                else m.before.flags[other][at - M::WIDTH] = (u8)number;
+            }
+            for (int j = t.place * N + tid; j < GROUP * N; j += blockDim.x)
+                M::identity(m.before.number[j / N], m.before.flags[j / N], j % N);
+            __syncthreads();
+            M::up(m.before);
+            return GROUP - 1;
+        }
+    }
+
+    // What comes out of the group, of which the first row of `change` goes into this last tile.
+    INLINE void publish_prefix(Shared &m, const Tile &t) {
+        const int i = threadIdx.x;
+        const u64 own = Tile::prefix(t, t.group);
+        if (i < N) {
+            const u8 *flags = m.maps.flags[ROWS - 1];
+            const bool settled = m.settled[i / OWN];
+            t.prefixes[own * 2 * N + i] = M::image(m.maps.number[ROWS - 1], flags, m.change[0], settled, i);
+            t.prefixes[own * 2 * N + N + i] = R(M::settles(flags[i], settled));
+        }
+        __threadfence();
+        __syncthreads();
+        if (i == 0) release(&t.group_flags[own], t.sweep);
+    }
+
+    // What comes before a row in the later half of a pair is what comes of the pair's earlier half.
+    INLINE void images(Shared &m, u32 half) {
+#pragma unroll 1
+        for (u32 job = threadIdx.x; job < ROWS * N; job += blockDim.x) {
+            const u32 row = job / N, i = job % N;
+            if (!(row & half)) continue;
+            const u32 left = (row & ~(2 * half - 1)) + half - 1;
+            m.image[row][i] = M::image(m.maps.number[left], m.maps.flags[left], m.change[row], m.settled[row], i);
+        }
+        __syncthreads();
+#pragma unroll 1
+        for (u32 job = threadIdx.x; job < ROWS * N; job += blockDim.x) {
+            const u32 row = job / N, i = job % N;
+            if (!(row & half)) continue;
+            m.change[row][i] = m.image[row][i];
+            if (i == 0) m.settled[row] = M::settles(m.maps.flags[(row & ~(2 * half - 1)) + half - 1][0], m.settled[row]);
+        }
+        __syncthreads();
+    }
+
+    // The change of each chunk's start and whether it is settled, in `change` and `settled`, by all threads.
+    INLINE void down_together(Shared &m, const Tile &t) {
+        const int tid = threadIdx.x;
+        const R *from = t.prefixes + Tile::prefix(t, t.group - 1) * 2 * N;
+        int joined = 0;
+        if (t.place > 0) joined = join_before(m, t);
+        if (t.group > 0 && tid == 0) await(&t.group_flags[Tile::prefix(t, t.group - 1)], t.sweep);
+        __syncthreads();
+        if (tid < N) m.change[0][tid] = t.group > 0 ? from[tid] : R(0);
+        if (tid == 0) m.settled[0] = t.group > 0 ? from[N] != R(0) : true;
+        __syncthreads();
+        if (t.place > 0) {
+            const u8 *flags = m.before.flags[joined];
+            if (tid < N) m.image[0][tid] = M::image(m.before.number[joined], flags, m.change[0], m.settled[0], tid);
+            __syncthreads();
+            if (tid < N) m.change[0][tid] = m.image[0][tid];
+            if (tid == 0) m.settled[0] = M::settles(flags[0], m.settled[0]);
+            __syncthreads();
+        }
+        if (t.place + 1 == GROUP) publish_prefix(m, t);
+        for (int job = tid + N; job < ROWS * N; job += blockDim.x) {
+            m.change[job / N][job % N] = m.change[0][job % N];
+            if (job % N == 0) m.settled[job / N] = m.settled[0];
+        }
+        __syncthreads();
+#pragma unroll 1
+        for (u32 half = ROWS / 2; half > 0; half /= 2) images(m, half);
+    }
+
+    // The same for the chunk and the part of a thread that is the first of them, in x.
+    INLINE void down_alone(Shared &m, const Tile &t, u32 row, u32 lane, u32 group, R (&x)[OWN], bool &settled) {
+        const int tid = threadIdx.x, first = lane * OWN;
+        R *change = m.change[row] + first;
+        int joined = 0;
+        if (t.place > 0) joined = join_before(m, t);
+#pragma unroll
+        for (int q = 0; q < OWN; ++q) x[q] = R(0);
+        settled = true;
+        if (t.group > 0) {
+            const u64 other = Tile::prefix(t, t.group - 1);
+            if (tid == 0) await(&t.group_flags[other], t.sweep);
+            __syncthreads();
+            const R *from = t.prefixes + other * 2 * N + first;
+#pragma unroll
+            for (int q = 0; q < OWN; ++q) x[q] = from[q];
+            settled = from[N] != R(0);
+        }
+        if (t.place > 0 && group == 0)
+            M::apply(m.before.number[joined], m.before.flags[joined], x, settled, first, change);
+        if (t.place + 1 == GROUP) {
+            if (tid < LANES) {
+#pragma unroll
+                for (int q = 0; q < OWN; ++q) m.change[0][first + q] = x[q];
+                m.settled[lane] = settled;
+            }
+            __syncthreads();
+            publish_prefix(m, t);
+        }
+        if (group != 0) return;
+#pragma unroll 1
+        for (u32 half = ROWS / 2; half > 0; half /= 2) {
+            if (!(row & half)) continue;
+            const u32 left = (row & ~(2 * half - 1)) + half - 1;
+            M::apply(m.maps.number[left], m.maps.flags[left], x, settled, first, change);
         }
     }
 
@@ -201,15 +238,15 @@ template <class R, int N, bool DENSE, int ROWS, bool PARTS> struct Sweep {
         const u32 tid = threadIdx.x;
         if (tid == 0) m.tile = atomicInc(s.counter, gridDim.x - 1);
         __syncthreads();
-        const u32 across = PARTS ? (u32)((s.parts + LANES - 1) / LANES) : 1;
-        const u32 tile = m.tile / across, column = m.tile % across, sweep = (u32)s.sweep;
-        // Groups of a chunk are beside each other, or its parts.
-        const u32 beside = PARTS ? LANES : blockDim.x / ROWS;
-        const u32 row = tid / beside, lane = PARTS ? tid % beside : 0, group = PARTS ? 0 : tid % beside;
-        const u64 k = (u64)tile * ROWS + row, part = (u64)column * LANES + lane;
-        const bool on = k < s.count && (!PARTS || part < s.parts);
+        const u32 across = (u32)((s.parts + LANES - 1) / LANES);
+        const u32 number = m.tile / across, column = m.tile % across;
+        // The parts of a chunk are beside each other, and so are those threads that have other columns of them.
+        const u32 beside = blockDim.x / ROWS, groups = beside / LANES;
+        const u32 row = tid / beside, lane = tid % LANES, group = tid % beside / LANES, first = lane * OWN;
+        const u64 k = (u64)number * ROWS + row, part = (u64)column * LANES + lane;
+        const bool on = k < s.count && part < s.parts;
 
-        u64 i = on ? PARTS ? k * s.parts + part : k : 0;
+        u64 i = on ? k * s.parts + part : 0;
         BLOCK_OF(i);
         if (s.indices) i = s.indices[i];
         const Block chunk = s.chunks[i];
@@ -231,151 +268,96 @@ template <class R, int N, bool DENSE, int ROWS, bool PARTS> struct Sweep {
         u8 *flags = m.maps.flags[row];
         // Where the next chunk starts, if there is one.
         const char *next = start + a.state_bytes;
-        bool converged = true;
         if (on) {
             double largest;
-            converged = linearize_chunk(a, chunk, start, next, (u32)s.block, group, (u32)s.columns, s.factor, largest);
+            const bool converged =
+                linearize_chunk(a, chunk, start, next, (u32)s.block, group, (u32)s.columns, s.factor, largest);
             if (chunk.len > s.block) {
                 STORE_END(end, group, (u32)s.columns, s.factor);
             } else if (leads) {
                 STORE_STATE(end);
             }
             SCALE_COLUMNS(s.factor);
-            SHARE_COLUMNS(map + lane, group, (u32)s.columns);
-            if (PARTS) {
-                raise(&s.results[i].residual, order(largest));
-                if (!converged) atomicExch(&s.results[i].beyond, 1u);
-            } else if (leads) {
-                s.results[i].residual = order(largest);
-                s.results[i].beyond = !converged;
+            SHARE_COLUMNS(map + first * K, group, (u32)s.columns);
+            if (leads) {
+                flags[first] = converged;
+                if (s.shared) {
+                    raise(&s.results[i].residual, order(largest));
+                    if (!converged) atomicExch(&s.results[i].beyond, 1u);
+                } else {
+                    s.results[i].residual = order(largest);
+                    s.results[i].beyond = !converged;
+                }
             }
         }
         __syncthreads();
-        if (leads) {
-            if (!last) {
-                LOAD_STATE(end);
-                SHARE_CHANGE(map + M::C + lane, next);
-            }
-            leaf(map, flags, lane, PARTS ? 1 : DENSE ? N : (int)s.n, last, converged);
-        } else if (!on && group == 0) {
-            for (int q = 0; q < OWN; ++q) M::identity(map, flags, lane + q);
+        const bool converged = on && flags[first];
+        if (leads && !last) {
+            LOAD_STATE(end);
+            SHARE_CHANGE(map + M::C + first, next);
+        }
+        __syncthreads();
+        for (int q = group; q < OWN; q += groups) {
+            const int size = q < (int)s.n ? K == 1 ? 1 : (int)s.n : 0;
+            if (on) M::leaf(map, flags, first + q, size, last, converged);
+            else M::identity(map, flags, first + q);
         }
         __syncthreads();
         M::up(m.maps);
 
-        // What is before the tile.
-        const u32 place = tile % GROUP, of = tile / GROUP;
-        const u64 slot = (u64)tile * across + column;
-        R *totals = (R *)s.totals, *prefixes = (R *)s.prefixes;
-        const bool closes = place + 1 == GROUP;
-        if (!closes) {
-            R *to = totals + slot * M::PUBLISHED;
-            for (int j = tid; j < M::WIDTH; j += blockDim.x) to[j] = m.maps.number[ROWS - 1][j];
-            for (int j = tid; j < N; j += blockDim.x) to[M::WIDTH + j] = R(m.maps.flags[ROWS - 1][j]);
-            __threadfence();
-            __syncthreads();
-            if (tid == 0) release(&s.flags[slot], sweep);
+        // What is before the tile. The total first, since others wait for it; the group before comes last, since each waits for that in turn.
+        const Tile tile = Tile::at(s, number, column, across);
+        if (tile.place + 1 < GROUP) publish_total(m, tile);
+        R x[LARGE ? 1 : OWN], *change = m.change[row] + first;
+        bool settled;
+        if constexpr (LARGE) {
+            down_together(m, tile);
+            settled = m.settled[row];
+        } else {
+            down_alone(m, tile, row, lane, group, x, settled);
         }
-        // Of its group, before it waits for the groups before: that is what each group waits for in turn.
-        if (place > 0) {
-            const u64 first = (u64)of * GROUP * across + column;
-            if (tid < place) await(&s.flags[first + (u64)tid * across], sweep);
-            __syncthreads();
-#pragma unroll 1
-            for (int j = tid; j < (int)place * M::PUBLISHED; j += blockDim.x) {
-                const int other = j / M::PUBLISHED, at = j % M::PUBLISHED;
-                const R number = totals[(first + (u64)other * across) * M::PUBLISHED + at];
-                if (at < M::WIDTH) m.before.number[other][at] = number;
-                else m.before.flags[other][at - M::WIDTH] = (u8)number;
-            }
-            for (int j = place * N + tid; j < GROUP * N; j += blockDim.x)
-                M::identity(m.before.number[j / N], m.before.flags[j / N], j % N);
-            __syncthreads();
-            M::up(m.before);
-        }
-        R x[OWN], *change = m.change[row] + lane;
-#pragma unroll
-        for (int q = 0; q < OWN; ++q) x[q] = R(0);
-        bool settled = true;
-        if (of > 0) {
-            const u64 other = (u64)(of - 1) * across + column;
-            if (tid == 0) await(&s.group_flags[other], sweep);
-            __syncthreads();
-            const R *from = prefixes + other * 2 * N + lane;
-#pragma unroll
-            for (int q = 0; q < OWN; ++q) x[q] = from[q];
-            settled = from[N] != R(0);
-        }
-        if (place > 0 && group == 0) M::apply(m.before.number[GROUP - 1], m.before.flags[GROUP - 1], x, settled, lane, change);
-        if (closes) {
-            if (tid < LANES) {
-#pragma unroll
-                for (int q = 0; q < OWN; ++q) m.change[0][lane + q] = x[q];
-                m.settled[lane] = settled;
-            }
-            __syncthreads();
-            const u64 own = (u64)of * across + column;
-            if (tid < N) {
-                const R *total = m.maps.number[ROWS - 1];
-                const u8 flag = m.maps.flags[ROWS - 1][tid];
-                const bool fixed = m.settled[PARTS ? tid : 0] || flag & CONSTANT;
-                R sum = fixed ? total[M::S + tid] : total[M::C + tid];
-                if (!fixed) {
-                    if constexpr (DENSE) {
-#pragma unroll
-                        for (int j = 0; j < N; ++j) sum = fma(total[tid * N + j], m.change[0][j], sum);
-                    } else {
-                        sum = fma(total[tid], m.change[0][tid], sum);
-                    }
-                }
-                prefixes[own * 2 * N + tid] = sum;
-                prefixes[own * 2 * N + N + tid] = R(fixed && flag & SETTLED);
-            }
-            __threadfence();
-            __syncthreads();
-            if (tid == 0) release(&s.group_flags[own], sweep);
-        }
-
-        // Down the tree to the chunk.
         if (!leads) return;
-#pragma unroll 1
-        for (u32 d = ROWS / 2; d > 0; d /= 2) {
-            if (!(row & d)) continue;
-            const u32 left = (row & ~(2 * d - 1)) + d - 1;
-            M::apply(m.maps.number[left], m.maps.flags[left], x, settled, lane, change);
-        }
         char *fresh = s.fresh + i * a.state_bytes;
         if (settled) {
             LOAD_STATE(start);
             STORE_STATE(fresh);
             return;
         }
+        if constexpr (!LARGE) {
 #pragma unroll
-        for (int q = 0; q < OWN; ++q) change[q] = x[q];
+            for (int q = 0; q < OWN; ++q) change[q] = x[q];
+        }
         MOVE_START(fresh, start, change, end - a.state_bytes);
     }
 };
 
 // With one block of threads a multiprocessor asked for, ptxas takes the registers that it needs; without, it keeps to fewer, and a few
 // bytes of some kernels then go to local memory.
-#define KERNEL(NAME, R, N, DENSE, ROWS, PARTS, ...) \
+#define KERNEL(NAME, R, OWN, K, LANES, ROWS, ...) \
     extern "C" __global__ void __launch_bounds__(__VA_ARGS__) NAME(Arguments a, Newton s) { \
         REGISTERS; \
-        Sweep<R, N, DENSE, ROWS, PARTS>::run(a, s); \
+        Sweep<R, OWN, K, LANES, ROWS>::run(a, s); \
     }
-#define BOTH(NAME, N, DENSE, ROWS, PARTS, ...) \
-    KERNEL(newton_##NAME##_f32, float, N, DENSE, ROWS, PARTS, __VA_ARGS__) \
-    KERNEL(newton_##NAME##_f64, double, N, DENSE, ROWS, PARTS, __VA_ARGS__)
-BOTH(diagonal_1, 1, false, 128, false, 128)
-BOTH(diagonal_2, 2, false, 128, false, 128)
-BOTH(diagonal_4, 4, false, 128, false, 128)
-BOTH(diagonal_8, 8, false, 64, false, 64)
-BOTH(diagonal_16, 16, false, 32, false, 32)
-BOTH(dense_2, 2, true, 128, false, 128)
-BOTH(dense_3, 3, true, 128, false, 128)
-BOTH(dense_4, 4, true, 64, false, 128)
-BOTH(dense_5, 5, true, 32, false, 128, 1)
-BOTH(dense_6, 6, true, 32, false, 128)
-BOTH(dense_7, 7, true, 32, false, 128)
-BOTH(dense_8, 8, true, 32, false, 128)
-BOTH(parts, 8, false, 32, true, 256, 1)
+#define BOTH(NAME, OWN, K, LANES, ROWS, ...) \
+    KERNEL(newton_##NAME##_f32, float, OWN, K, LANES, ROWS, __VA_ARGS__) \
+    KERNEL(newton_##NAME##_f64, double, OWN, K, LANES, ROWS, __VA_ARGS__)
+BOTH(diagonal_1, 1, 1, 1, 128, 128)
+BOTH(diagonal_2, 2, 1, 1, 128, 128)
+BOTH(diagonal_4, 4, 1, 1, 128, 128)
+BOTH(diagonal_8, 8, 1, 1, 64, 64)
+BOTH(diagonal_16, 16, 1, 1, 32, 32)
+BOTH(dense_2, 2, 2, 1, 128, 128)
+BOTH(dense_3, 3, 3, 1, 128, 128)
+BOTH(dense_4, 4, 4, 1, 64, 128)
+BOTH(dense_5, 5, 5, 1, 32, 128, 1)
+BOTH(dense_6, 6, 6, 1, 32, 128)
+BOTH(dense_7, 7, 7, 1, 32, 128)
+BOTH(dense_8, 8, 8, 1, 32, 128)
+BOTH(dense_12, 12, 12, 1, 16, 208, 1)
+BOTH(dense_16, 16, 16, 1, 8, 136, 1)
+BOTH(dense_24, 24, 24, 1, 4, 100, 1)
+BOTH(dense_32, 32, 32, 1, 2, 66, 1)
+BOTH(parts_1, 1, 1, 8, 32, 256, 1)
+BOTH(parts_2, 2, 2, 4, 32, 128, 1)
+BOTH(parts_3, 3, 3, 4, 32, 128, 1)
+BOTH(parts_4, 4, 4, 2, 32, 128, 1)

@@ -2,85 +2,15 @@
 
 #![cfg(feature = "cpu")]
 
+#[allow(dead_code, reason = "a device solves the others, too")]
+#[path = "common/equations.rs"]
+mod equations;
+
 use deer_solver::dynamics::Residual;
-use deer_solver::scalar::{Constant, Param, Scalar};
-use deer_solver::{Cpu, Dual, Implicit, Problem, Real, Solver, Termination};
+use deer_solver::{Cpu, Dual, Implicit, Problem, Solver, Termination};
+use equations::{Cubic, Pendulum, Saturating, Switched, VanDerPol, Vanishing, jumps};
 use ndarray::{Array2, ArrayView1, array};
 use std::marker::PhantomData;
-
-/// Backward Euler for y' = u − y³.
-struct Cubic<R>(PhantomData<R>);
-
-impl<R: Real> Residual for Cubic<R> {
-    type Real = R;
-    fn state_dim(&self) -> usize {
-        1
-    }
-    fn input_dim(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = R>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        u: &[S],
-        r: &mut [S],
-    ) {
-        r[0] = z[0] - x[0] + (z[0].powi(3) - u[0]) * R::from_f64(0.1);
-    }
-}
-
-/// The trapezoidal rule for Van der Pol's equation, μ = 50.
-struct VanDerPol;
-
-impl Residual for VanDerPol {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        2
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        _: &[S],
-        r: &mut [S],
-    ) {
-        let h = 0.005;
-        let slope = |y: &[S]| (Constant(1.0) - y[0] * y[0]) * y[1] * 50.0 - y[0];
-        r[0] = z[0] - x[0] - (z[1] + x[1]) * (0.5 * h);
-        r[1] = z[1] - x[1] - (slope(z) + slope(x)) * (0.5 * h);
-    }
-}
-
-/// Backward Euler for the pendulum as a DAE of index 3: position, velocity, tension.
-struct Pendulum;
-
-impl Residual for Pendulum {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        5
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        _: &[S],
-        r: &mut [S],
-    ) {
-        let rate = 500.0;
-        r[0] = (z[0] - x[0]) * rate - z[2];
-        r[1] = (z[1] - x[1]) * rate - z[3];
-        r[2] = (z[2] - x[2]) * rate + z[4] * z[0];
-        r[3] = (z[3] - x[3]) * rate + z[4] * z[1] + 10.0;
-        r[4] = z[0] * z[0] + z[1] * z[1] - 1.0;
-    }
-}
 
 /// The loop: Newton in each step until nothing moves.
 fn oracle<F: Residual<Real = f64>>(
@@ -230,27 +160,6 @@ fn single_precision_and_batches() {
     }
 }
 
-/// z² = x² − 0.01: no solution once x is below 0.1.
-struct Vanishing;
-
-impl Residual for Vanishing {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        _: &[S],
-        r: &mut [S],
-    ) {
-        r[0] = z[0] * z[0] - x[0] * x[0] + 0.01;
-    }
-}
-
 #[test]
 fn a_step_without_a_solution_is_no_success() {
     let vanishing = Implicit::new(Vanishing);
@@ -261,41 +170,6 @@ fn a_step_without_a_solution_is_no_success() {
         assert_eq!(solution.termination(), Termination::NonFinite { batch: 0, t: 101 });
         assert!(!solution.converged());
     }
-}
-
-/// Backward Euler for a chain of three, charge leaking through a conductance `u` that may change by orders of magnitude from step to step.
-struct Switched;
-
-impl Residual for Switched {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        3
-    }
-    fn input_dim(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        u: &[S],
-        r: &mut [S],
-    ) {
-        let h = 1e-3;
-        let (first, second) = (z[0] - z[1], z[1] - z[2]);
-        r[0] = z[0] - x[0] + (first * u[0] - (Constant(1.0) - z[0])) * h;
-        r[1] = z[1] - x[1] + (second + second.powi(3) - first * u[0]) * h;
-        r[2] = z[2] - x[2] + (z[2].powi(3) - second - second.powi(3)) * h;
-    }
-}
-
-/// Conductances that jump by up to 1e8, up and down, at times of their own for each sequence; between them conductances stay, so that
-/// matrices are kept.
-fn jumps(sequence: usize, steps: usize) -> Vec<f64> {
-    let period = 37 + 11 * sequence;
-    (0..steps).map(|t| [1.0, 1e8, 1e-4, 1e5, 1.0][t / period % 5]).collect()
 }
 
 /// A matrix of an earlier step is no good after a jump, and the step must notice, whatever the other lanes do.
@@ -330,4 +204,47 @@ fn at_rest() {
     let solution = Solver::sequential().solve(&problem, &Cpu::new()).unwrap();
     let wanted = oracle(implicit.residual(), start.view(), &inputs);
     assert!(largest_difference(&wanted, solution.trajectory(0)) < 1e-13);
+}
+
+/// Inputs that leave a step almost where it was, or bring it far off, must not make a step end early: each solves its equation to rounding.
+#[test]
+fn no_step_ends_early() {
+    // A linear congruence, of which the upper bits are random.
+    let mut state = 12_345u64;
+    let mut random = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    };
+    for size in [1.0, 5.0] {
+        let inputs = Array2::from_shape_fn((700_000, 1), |_| size * random());
+        let implicit = Implicit::new(Cubic(PhantomData));
+        let problem = Problem::new(&implicit, array![0.1].view(), inputs.view()).unwrap();
+        let solution = Solver::sequential().solve(&problem, &Cpu::new()).unwrap();
+        assert!(solution.converged());
+        let mut before = 0.1;
+        for (&u, &z) in inputs.iter().zip(solution.trajectory(0)) {
+            let correction = (z - before + 0.1 * (z * z * z - u)) / (1.0 + 0.3 * z * z);
+            assert!(correction.abs() < 1e-14 * z.abs().max(1.0), "{before} {u}: {correction:e}");
+            before = z;
+        }
+    }
+}
+
+/// Whole corrections overshoot, and parts of them lead there.
+#[test]
+fn damped_corrections() {
+    let inputs = Array2::from_shape_fn((200, 1), |(t, _)| ((t * t) as f64).sin());
+    let implicit = Implicit::new(Saturating);
+    let problem = Problem::new(&implicit, array![0.0].view(), inputs.view()).unwrap();
+    for solver in [Solver::sequential(), Solver::jacobi(), Solver::auto()] {
+        let solution = solver.solve(&problem, &Cpu::new()).unwrap();
+        assert!(solution.converged(), "{}", solution.report());
+        let mut before = 0.0;
+        for (&u, &z) in inputs.iter().zip(solution.trajectory(0)) {
+            let r = (z - 20.0 * u).atan() + (z - before) * 1e-3;
+            assert!(r.abs() < 1e-13, "{before} {u} {z}: {r:e}");
+            before = z;
+        }
+    }
 }

@@ -67,7 +67,8 @@ fn products(
 fn divided(value: &Graph) -> Option<Parts> {
     let n = value.leaves().state;
     let structure = structure_of(&value.sparsity()).in_equal_blocks();
-    if parts_of(n, structure) == 1 { None } else { parts_in(value, structure) }
+    let parts = parts_of(n, structure);
+    if parts == 1 { None } else { parts_in(value, structure, parts) }
 }
 
 /// The graph of an adjoint.

@@ -42,9 +42,9 @@ pub use scan::DeviceScan;
 /// them, from whatever thread, happen in the order of the stream. Handles from [`new`](Self::new) are independent of
 /// each other.
 ///
-/// What runs there: explicit recurrences ([`Dynamics`](crate::Dynamics)) by the loop, block Jacobi, DEER, quasi-DEER and
-/// Picard. Recurrences defined by an equation ([`Implicit`](crate::Implicit)), ELK and the diagnostics are left to
-/// `Cpu`, and asking for them is an error that says so.
+/// What runs there: recurrences, explicit ([`Dynamics`](crate::Dynamics)) and defined by an equation ([`Implicit`](crate::Implicit)), by the
+/// loop, block Jacobi, DEER, quasi-DEER, Picard and shooting, and their derivatives. ELK and the diagnostics are left to `Cpu`, and asking
+/// for them is an error that says so.
 ///
 /// # Example
 /// ```no_run
@@ -207,8 +207,8 @@ impl Cuda {
     /// are one after the other. Needs no device.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for steps that cannot run on a device: defined by an equation, with more
-    /// than 128 components that depend on each other, or not traceable (see [`Graph::trace`](crate::graph::Graph::trace)).
+    /// [`Error::Setting`](crate::Error::Setting) for steps that cannot run on a device: defined by an equation with more than 16 unknowns, with
+    /// more than 128 components that depend on each other, or not traceable (see [`Graph::trace`](crate::graph::Graph::trace)).
     pub fn ptx<D: Recurrence>(
         problem: &Problem<'_, D>,
         linearization: Option<Linearization>,

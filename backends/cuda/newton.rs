@@ -13,9 +13,6 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::Linearization;
 
-/// Tiles in a group, as in the kernels.
-const GROUP: usize = 32;
-
 /// One of the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -23,26 +20,26 @@ pub(super) enum Form {
     Diagonal { n: usize },
     /// Some threads for each chunk, whose map is dense.
     Dense { n: usize },
-    /// A thread for each component of a chunk; none depends on another.
-    Parts,
+    /// As many for each part of a chunk. A part has `size` components, and none depends on another.
+    Parts { size: usize },
 }
 
 impl Form {
-    /// Components of the largest state whose map is dense.
-    const LARGEST: usize = 8;
+    /// Components of the largest state or part whose map is dense.
+    const LARGEST: usize = 32;
     /// Components of the largest state that a thread has whole.
     const WHOLE: usize = 16;
 
     /// The kernel for states of `n` components whose Jacobians have that structure, if there is one.
     pub(super) fn of(n: usize, structure: Structure, linearization: Linearization) -> Option<Self> {
-        let diagonal = n == 1 || structure == Structure::Diagonal;
+        let size = structure.block_size(n);
         match linearization {
             Linearization::Zero | Linearization::Identity => None,
             _ if n == 0 => None,
-            _ if parts_of(n, structure) > 1 => diagonal.then_some(Form::Parts),
-            Linearization::Full if !diagonal => {
-                let dense = structure == Structure::Dense && n <= Self::LARGEST;
-                dense.then_some(Form::Dense { n })
+            _ if size == 1 && parts_of(n, structure) > 1 => Some(Form::Parts { size }),
+            Linearization::Full if size > 1 => {
+                let form = if size < n { Form::Parts { size } } else { Form::Dense { n } };
+                (size <= Self::LARGEST).then_some(form)
             }
             Linearization::Full | Linearization::Diagonal => {
                 (n <= Self::WHOLE).then_some(Form::Diagonal { n })
@@ -50,67 +47,101 @@ impl Form {
         }
     }
 
+    /// Components of a thread's state.
+    pub(super) fn components(self) -> usize {
+        match self {
+            Form::Diagonal { n } | Form::Dense { n } | Form::Parts { size: n } => n,
+        }
+    }
+
+    /// Components that the kernel has room for in a thread's state.
+    fn room(self) -> usize {
+        match self {
+            Form::Diagonal { n } => n.next_power_of_two(),
+            Form::Dense { n } | Form::Parts { size: n } => match n {
+                ..=8 => n,
+                ..=12 => 12,
+                ..=16 => 16,
+                ..=24 => 24,
+                _ => 32,
+            },
+        }
+    }
+
+    /// Numbers in a row of a map.
+    pub(super) fn row(self) -> usize {
+        match self {
+            Form::Diagonal { .. } => 1,
+            Form::Dense { .. } | Form::Parts { .. } => self.room(),
+        }
+    }
+
     /// Columns of a map in one thread: as many as ptxas holds in registers.
     pub(super) fn together<R: Real>(self) -> usize {
-        match self {
-            Form::Diagonal { .. } | Form::Parts => 2,
-            Form::Dense { n } if n < 4 || n == 4 && R::SINGLE => n + 1,
-            Form::Dense { .. } => 3,
+        match (self.row(), R::SINGLE) {
+            (row @ ..=3, _) | (row @ 4, true) => row + 1,
+            (..=8, _) => 3,
+            (..=12, true) => 2,
+            _ => 1,
         }
     }
 
     pub(super) fn kernel<R: Real>(self) -> String {
-        let precision = suffix::<R>();
+        let (room, precision) = (self.room(), suffix::<R>());
         match self {
-            Form::Diagonal { .. } => format!("newton_diagonal_{}_{precision}", self.lanes()),
-            Form::Dense { n } => format!("newton_dense_{n}_{precision}"),
-            Form::Parts => format!("newton_parts_{precision}"),
+            Form::Diagonal { .. } => format!("newton_diagonal_{room}_{precision}"),
+            Form::Parts { size: ..=4 } => format!("newton_parts_{room}_{precision}"),
+            // One at a time.
+            Form::Dense { .. } | Form::Parts { .. } => format!("newton_dense_{room}_{precision}"),
         }
     }
 
-    /// Components that a tile has room for.
+    /// Parts that are swept beside each other.
     fn lanes(self) -> usize {
         match self {
-            Form::Diagonal { n } => n.next_power_of_two(),
-            Form::Dense { n } => n,
-            Form::Parts => 8,
+            Form::Parts { size: 1 } => 8,
+            Form::Parts { size: 2 | 3 } => 4,
+            Form::Parts { size: 4 } => 2,
+            Form::Diagonal { .. } | Form::Dense { .. } | Form::Parts { .. } => 1,
         }
     }
 
     /// Chunks of a tile.
     fn rows(self) -> usize {
-        match self {
-            Form::Diagonal { n: ..5 } | Form::Dense { n: ..4 } => 128,
-            Form::Diagonal { n: ..9 } | Form::Dense { n: 4 } => 64,
-            Form::Diagonal { .. } | Form::Dense { .. } | Form::Parts => 32,
+        match (self, self.room()) {
+            (Form::Diagonal { .. }, ..=4) | (Form::Dense { .. }, ..=3) => 128,
+            (Form::Diagonal { .. }, 8) | (Form::Dense { .. }, 4) => 64,
+            (Form::Diagonal { .. }, _) | (_, ..=8) => 32,
+            (_, ..=12) => 16,
+            (_, ..=16) => 8,
+            (_, ..=24) => 4,
+            _ => 2,
         }
+    }
+
+    /// Tiles in a group.
+    fn group(self) -> usize {
+        if self.row() > 8 { 16 } else { 32 }
+    }
+
+    /// Components of a tile's map.
+    fn width(self) -> usize {
+        self.room() * self.lanes()
     }
 
     /// Numbers that a tile publishes.
     fn published(self) -> usize {
-        let lanes = self.lanes();
-        match self {
-            Form::Dense { .. } => lanes * (lanes + 3),
-            Form::Diagonal { .. } | Form::Parts => lanes * 4,
-        }
+        self.width() * (self.row() + 3)
     }
 
     /// Tiles beside each other, where `parts` are swept.
     fn across(self, parts: usize) -> usize {
-        match self {
-            Form::Parts => parts.div_ceil(self.lanes()),
-            Form::Diagonal { .. } | Form::Dense { .. } => 1,
-        }
+        parts.div_ceil(self.lanes())
     }
 
     /// Threads of a block, for so many columns.
     fn threads<R: Real>(self, columns: usize) -> usize {
-        match self {
-            Form::Parts => self.rows() * self.lanes(),
-            Form::Diagonal { .. } | Form::Dense { .. } => {
-                self.rows() * columns.div_ceil(self.together::<R>())
-            }
-        }
+        self.rows() * self.lanes() * columns.div_ceil(self.together::<R>())
     }
 }
 
@@ -120,7 +151,6 @@ pub struct FusedSweeps<R> {
     form: Form,
     kernels: Kernels,
     chunks: Chunks<R>,
-    n: usize,
     /// `[chunks, n]` each: before the chunks in the last sweep, in the next one, and room for those of the one after it.
     starts: [Buffer; 3],
     /// Whether `starts` are known.
@@ -153,17 +183,16 @@ impl<R: Real> FusedSweeps<R> {
         let numbers = |count: usize| device.allocate(count * size_of::<R>());
         let states = || numbers(chunks.len() * n);
         let tiles = chunks.len().div_ceil(form.rows()) * form.across(kernels.parts());
-        let groups = tiles.div_ceil(GROUP) + form.across(kernels.parts());
+        let groups = tiles.div_ceil(form.group()) + form.across(kernels.parts());
         let mut flags = device.allocate((tiles + groups + 1) * size_of::<u32>())?;
         flags.clear(0, (tiles + groups + 1) * size_of::<u32>())?;
         Ok(Some(Self {
             form,
-            n,
             starts: [states()?, states()?, states()?],
             begun: false,
             last: None,
             totals: numbers(tiles * form.published())?,
-            prefixes: numbers(groups * 2 * form.lanes())?,
+            prefixes: numbers(groups * 2 * form.width())?,
             flags,
             tiles,
             launches: 0,
@@ -208,7 +237,8 @@ impl<R: Real> FusedSweeps<R> {
         let replayed = self.last.filter(|&(block, _)| self.chunks.longer_than(block));
         let (last_block, last_factor) = replayed.unwrap_or_default();
         let address = |buffer: Option<&Buffer>| buffer.map_or(0, Buffer::address);
-        if self.form == Form::Parts {
+        let shared = self.kernels.parts() > 1;
+        if shared {
             self.chunks.clear_results()?;
         }
         let [old, starts, fresh] = &self.starts;
@@ -235,8 +265,9 @@ impl<R: Real> FusedSweeps<R> {
                     settings.block as u64,
                     settings.factor.to_bits(),
                     columns as u64,
-                    self.n as u64,
+                    self.form.components() as u64,
                     parts as u64,
+                    u64::from(shared),
                     self.totals.address(),
                     self.prefixes.address(),
                     flag(0),

@@ -24,6 +24,8 @@ const SMALL_STATE: usize = 16;
 pub(super) const LOOKED_AT: usize = 64;
 /// Programs that a step may need because its parts are not alike.
 const MOST_KINDS: usize = 32;
+/// Unknowns of a step: elimination without loops takes about a third of their number's cube of instructions.
+const MOST_UNKNOWNS: usize = 16;
 /// Numbers of a thread that do not crowd its registers.
 const ROOM: usize = 64;
 
@@ -93,7 +95,8 @@ pub(super) fn values<D: Recurrence>(
     let made = |graph: &Graph, groups| {
         let columns = Columns::Unchanged;
         let step = Step::new(precision, graph.clone(), columns, 0, Structure::Dense, groups)
-            .with_text(text);
+            .with_text(text)
+            .with_equation(problem.dynamics().equation()?);
         splice(&template, &step)
     };
     match divided(problem, structure, text.is_some())? {
@@ -135,14 +138,9 @@ pub(super) fn linearizing<D: Recurrence>(
     structure: Structure,
     linearization: Linearization,
 ) -> Result<Made> {
-    // The offset is one more column.
-    let together = |made: &Columns, n: usize, columns: usize| match made {
-        Columns::Diagonal(_) => 2,
-        _ => (ROOM / n.max(1)).saturating_sub(1).clamp(1, 4).min(columns + 1),
-    };
     let template = only(SWEEPS, &["linearize", "replay"]);
     let division = divided(problem, structure, false)?;
-    with_columns(problem, division, structure, linearization, &template, together)
+    with_columns(problem, division, structure, linearization, &template, None)
 }
 
 /// The kernel of `form` for the steps of `problem`, whose Jacobians have that structure; none where they cannot be shared out as it wants.
@@ -152,35 +150,62 @@ pub(super) fn newton<D: Recurrence>(
     linearization: Linearization,
     form: Form,
 ) -> Result<Made> {
-    let division = divided(problem, structure, false)?;
-    if matches!(division, Division::Parts(_)) != (form == Form::Parts) {
-        return Ok(Made::default());
-    }
     let template = only(NEWTON, &[&form.kernel::<D::Real>()]);
+    let division = match (divided(problem, structure, false)?, form) {
+        (Division::Whole(graph), Form::Parts { size }) => {
+            match parts_in(graph, structure, problem.state_dim() / size) {
+                Some(parts) => Division::Parts(parts),
+                None => return Ok(Made::default()),
+            }
+        }
+        (Division::Parts(_), Form::Diagonal { .. } | Form::Dense { .. }) => {
+            return Ok(Made::default());
+        }
+        (division, _) => division,
+    };
     // One component is a diagonal as well.
     let structure = if problem.state_dim() == 1 { Structure::Diagonal } else { structure };
-    let together = |_: &Columns, _: usize, _: usize| form.together::<D::Real>();
-    with_columns(problem, division, structure, linearization, &template, together)
+    with_columns(problem, division, structure, linearization, &template, Some(form))
 }
 
-/// A template of kernels that linearise; `together` says of columns, components of a thread and columns of a map how many are in one
-/// thread.
+/// Columns in one thread of a kernel that linearises steps of `n` components, where a map has so many.
+fn columns_together(made: &Columns, n: usize, columns: usize) -> usize {
+    match made {
+        Columns::Diagonal(_) => 2,
+        // The offset is one more column.
+        _ => (ROOM / n.max(1)).saturating_sub(1).clamp(1, 4).min(columns + 1),
+    }
+}
+
+/// A template of kernels that linearise, of one that sweeps in one launch with its `form`.
 fn with_columns<D: Recurrence>(
     problem: &Problem<'_, D>,
     division: Division<'_>,
     structure: Structure,
     linearization: Linearization,
     template: &str,
-    together: impl Fn(&Columns, usize, usize) -> usize,
+    form: Option<Form>,
 ) -> Result<Made> {
     let precision = precision::<D::Real>();
+    // The text for a step's graph, the columns of its map, and how many of them are in one thread.
+    let made = |graph: &Graph, structure: Structure, groups: &dyn Fn(Structure) -> Groups| {
+        let n = graph.leaves().state;
+        let (made, structure, columns) = columns_of(graph, structure, linearization);
+        let together = match form {
+            Some(form) => form.together::<D::Real>(),
+            None => columns_together(&made, n, columns),
+        };
+        let row = form.map_or(structure.block_size(n), Form::row);
+        let groups = groups(structure);
+        let step = Step::new(precision, graph.clone(), made, together, structure, groups);
+        let step = step.with_row(row).with_equation(problem.dynamics().equation()?);
+        Ok::<_, Error>((splice(template, &step)?, columns, together))
+    };
     match division {
         Division::Whole(graph) => {
-            let (made, structure, columns) = columns_of(graph, structure, linearization);
-            let together = together(&made, graph.leaves().state, columns);
-            let groups = Groups::whole(graph.leaves(), precision, structure);
-            let step = Step::new(precision, graph.clone(), made, together, structure, groups);
-            Ok(Made { together, columns, ..Made::of(splice(template, &step)?) })
+            let groups = |of_map| Groups::whole(graph.leaves(), precision, of_map);
+            let (text, columns, together) = made(graph, structure, &groups)?;
+            Ok(Made { together, columns, ..Made::of(text) })
         }
         Division::Parts(parts) => {
             let size = structure.block_size(problem.state_dim());
@@ -189,13 +214,10 @@ fn with_columns<D: Recurrence>(
             let diagonal = size == 1 || linearization != Linearization::Full;
             let made =
                 of_parts((problem.params().len(), precision), parts, diagonal, |kind, groups| {
-                    let (made, structure, columns) =
-                        columns_of(&kind.graph, of_part, linearization);
-                    let together = together(&made, size, columns);
+                    let (text, columns, together) =
+                        made(&kind.graph, of_part, &|_| groups.clone())?;
                     (width, share) = (columns, together);
-                    let graph = kind.graph.clone();
-                    let step = Step::new(precision, graph, made, together, structure, groups);
-                    splice(template, &step)
+                    Ok(text)
                 })?;
             Ok(Made { together: share, columns: width, ..made })
         }
@@ -232,11 +254,11 @@ pub(super) fn parts_of(n: usize, structure: Structure) -> usize {
     if n <= SMALL_STATE { 1 } else { n / structure.block_size(n) }
 }
 
-/// The parts of a step whose Jacobians have that structure, if there are not too many kinds of them.
-pub(super) fn parts_in(graph: &Graph, structure: Structure) -> Option<Parts> {
+/// The `count` parts of a step whose Jacobians have that structure, if there are not too many kinds of them.
+pub(super) fn parts_in(graph: &Graph, structure: Structure, count: usize) -> Option<Parts> {
     let n = graph.leaves().state;
     let size = structure.block_size(n);
-    let blocks: Vec<Vec<usize>> = (0..parts_of(n, structure))
+    let blocks: Vec<Vec<usize>> = (0..count)
         .map(|block| (0..size).map(|row| structure.component(n, block, row)).collect())
         .collect();
     graph.parts(&blocks).filter(|parts| parts.kinds.len() <= MOST_KINDS)
@@ -248,11 +270,14 @@ fn divided<'p, D: Recurrence>(
     structure: Structure,
     whole: bool,
 ) -> Result<Division<'p>> {
-    if problem.dynamics().unknown_dim() > 0 {
+    let unknowns = problem.dynamics().unknown_dim();
+    if unknowns > MOST_UNKNOWNS {
         return Err(Error::setting(
-            "backend",
-            "one that runs steps defined by an equation, such as `Cpu`",
-            "`Cuda`, which runs explicit steps",
+            "problem: unknown_dim",
+            format!(
+                "at most {MOST_UNKNOWNS} unknowns in a step on `Cuda`, whose threads hold their equations in registers (use `Cpu`)"
+            ),
+            unknowns,
         ));
     }
     let n = problem.state_dim();
@@ -274,7 +299,7 @@ fn divided<'p, D: Recurrence>(
              (use `Cpu`)"
         ));
     }
-    match parts_in(graph, structure) {
+    match parts_in(graph, structure, parts) {
         Some(parts) => Ok(Division::Parts(parts)),
         None if n <= LARGEST_STATE => Ok(Division::Whole(graph)),
         None => too_large(format!(

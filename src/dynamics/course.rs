@@ -164,9 +164,7 @@ impl<P: Numeric<Plain = P>> Newton<P> {
         const HALVINGS: usize = 16;
         let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
         if course.on_trial {
-            let after = correction(&self.delta, &self.z);
-            let bound = course.before * (one - course.part * P::Real::from_f64(0.25));
-            let smaller = after.select(bound, one, zero);
+            let smaller = smaller(&self.start, &self.direction, &self.z, &self.delta, course.part);
             course.accepted = course.accepted.max(smaller).max(course.settled);
             course.halving += 1;
             course.on_trial = !all(course.accepted) && course.halving < HALVINGS;
@@ -281,7 +279,7 @@ pub(super) fn floor<P: Scalar>(z: &[P]) -> P {
 
 /// 1 where the corrections are so small beside their unknowns that their squares are lost in rounding.
 #[inline(always)]
-pub(super) fn minute<P: Scalar>(delta: &[P], z: &[P]) -> P {
+pub(crate) fn minute<P: Scalar>(delta: &[P], z: &[P]) -> P {
     let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
     let small = P::Real::from_f64(P::Real::EPSILON.to_f64().sqrt() * 1e-2);
     let floor = floor(z);
@@ -294,7 +292,7 @@ pub(super) fn minute<P: Scalar>(delta: &[P], z: &[P]) -> P {
 
 /// The largest correction against its unknown's size; against a part of the largest unknown's for those next to zero.
 #[inline(always)]
-pub(super) fn correction<P: Scalar>(delta: &[P], z: &[P]) -> P {
+pub(crate) fn correction<P: Scalar>(delta: &[P], z: &[P]) -> P {
     let zero = P::from_f64(0.0);
     let floor = floor(z);
     let mut largest = zero;
@@ -306,19 +304,37 @@ pub(super) fn correction<P: Scalar>(delta: &[P], z: &[P]) -> P {
     largest
 }
 
-/// 1 where corrections of the sizes `before`, `now` leave nothing to do.
+/// 1 where the correction `delta` at `z`, to which a `part` of the whole one led from `start`, is so much smaller than that one that `z` is a
+/// step on. Both are measured against the larger of the two places: against its own, a place far off is always good.
 #[inline(always)]
-pub(super) fn settled<P: Scalar>(before: P, now: P) -> P {
+pub(crate) fn smaller<P: Scalar>(start: &[P], whole: &[P], z: &[P], delta: &[P], part: P) -> P {
+    let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
+    let floor = larger(floor(start), floor(z));
+    let (mut before, mut after) = (zero, zero);
+    for i in 0..z.len() {
+        let size = larger(floor, larger(start[i].abs(), z[i].abs()));
+        let (old, own) = (whole[i].abs() / size, delta[i].abs() / size);
+        before = larger(before, old);
+        after = after.select(own, own, after) + own * zero;
+    }
+    after.select(before * (one - part * P::Real::from_f64(0.25)), one, zero)
+}
+
+/// 1 where corrections of the sizes `before`, 0 if there was none, and `now` leave nothing to do.
+#[inline(always)]
+pub(crate) fn settled<P: Scalar>(before: P, now: P) -> P {
     let (zero, one) = (P::from_f64(0.0), P::from_f64(1.0));
     let epsilon = P::constant(P::Real::EPSILON);
     let ratio = now / before.max(P::from_f64(f64::MIN_POSITIVE.sqrt()));
-    // Quadratic convergence makes the next one about now³ / before².
-    let next = now * ratio * ratio * P::Real::from_f64(8.0);
+    // Quadratic convergence makes the next one about now³ / before², unless this one is small only because curvatures on its way cancel.
+    let curved = ratio * ratio * P::Real::from_f64(8.0);
+    let cancelling = now * before * P::Real::from_f64(64.0);
+    let next = now * (curved + cancelling);
     let lost = next.select(epsilon, now.select(P::from_f64(1e-2), one, zero), zero);
     // What is small and does not fall is rounding.
     let small = P::from_f64(P::Real::EPSILON.to_f64().powf(0.25));
     let still = ratio.select(P::from_f64(0.7), zero, now.select(small, one, zero));
-    lost.max(still)
+    lost.max(zero.select(before, still, zero))
 }
 
 /// Whether all lanes have a 1.

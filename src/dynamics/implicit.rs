@@ -6,6 +6,8 @@ use super::newton::{MOST, Newton};
 use super::recurrence::{Counted, Recurrence, sealed, step_in_order};
 use super::{Residual, Structure};
 use crate::error::Result;
+#[cfg(feature = "cuda")]
+use crate::graph::Equation;
 use crate::graph::Graph;
 use crate::scalar::count::{ARITHMETIC, Count, Operations, operations};
 use crate::scalar::dispatch::{Kernel, dispatch};
@@ -264,10 +266,24 @@ impl<F: Residual> Recurrence for Implicit<F> {
         false
     }
     fn graph(&self) -> Result<Graph> {
-        Graph::of_residual(&self.residual)
+        let inputs = self.input_dim();
+        #[cfg(feature = "cuda")]
+        if let Some(work) = self.residual.explicit() {
+            let short = self.short.as_ref().filter(|short| short.met);
+            let short = short.map(|short| &short.residual);
+            return Graph::of_explicit(&self.residual, inputs, short, work);
+        }
+        Graph::of_residual(&self.residual, inputs)
+    }
+    #[cfg(feature = "cuda")]
+    fn equation(&self) -> Result<Option<Equation>> {
+        match self.residual.explicit() {
+            Some(_) => Ok(None),
+            None => Equation::new(&self.residual, self.input_dim()).map(Some),
+        }
     }
     fn unknown_dim(&self) -> usize {
-        self.residual.unknown_dim()
+        if self.residual.explicit().is_some() { 0 } else { self.residual.unknown_dim() }
     }
     fn unknowns(
         &self,

@@ -2,7 +2,7 @@
 
 pub(crate) mod chord;
 pub(crate) mod compact;
-mod course;
+pub(crate) mod course;
 mod delayed;
 pub(crate) mod elimination;
 mod extrapolation;

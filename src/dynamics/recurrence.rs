@@ -3,6 +3,8 @@
 use super::{Dynamics, Structure};
 use crate::cells::{BuiltIn, ByHand};
 use crate::error::Result;
+#[cfg(feature = "cuda")]
+use crate::graph::Equation;
 use crate::graph::{Graph, structure_of};
 use crate::scalar::count::{Count, Operations, operations};
 use crate::scalar::dispatch::Kernel;
@@ -76,9 +78,16 @@ pub trait Recurrence: sealed::Sealed + Sync {
     /// [`Dynamics::units_in_lanes`].
     #[doc(hidden)]
     fn units_in_lanes(&self) -> bool;
-    /// The graph of a step; its inputs are followed by [`unknown_dim`](Self::unknown_dim) more.
+    /// The graph of a step; its inputs are followed by [`unknown_dim`](Self::unknown_dim) more. A step on a coarser grid is without what
+    /// corrects it to be one of those that it stands for.
     #[doc(hidden)]
     fn graph(&self) -> Result<Graph>;
+    /// How a step finds what [`unknown_dim`](Self::unknown_dim) counts, if it does so.
+    #[doc(hidden)]
+    #[cfg(feature = "cuda")]
+    fn equation(&self) -> Result<Option<Equation>> {
+        Ok(None)
+    }
     /// Numbers that a step finds on the way to the next state and that its graph is given.
     #[doc(hidden)]
     fn unknown_dim(&self) -> usize;

@@ -38,6 +38,9 @@ mod trace;
 mod tests;
 
 pub(crate) use builder::{Builder, record};
+#[cfg(feature = "cuda")]
+#[doc(hidden)]
+pub use implicit::Equation;
 pub(crate) use structure::structure_of;
 
 use crate::scalar::Scalar;

@@ -3,7 +3,6 @@
 use crate::cuda;
 use crate::maps::{Kind, Map};
 use deer_solver::cells::Gru;
-use deer_solver::ode::{ImplicitDiscretized, Ode, Scheme};
 use deer_solver::scalar::{Param, Scalar};
 use deer_solver::{Cuda, CudaFault, Dynamics, Error, Problem, Solver};
 use ndarray::{Array1, array};
@@ -14,28 +13,6 @@ use std::process::Command;
 fn no_such_device_is_an_error() {
     let message = Cuda::new(1000).unwrap_err().to_string();
     assert!(message.starts_with("device: expected below"), "{message}");
-}
-
-/// `y' = −y`.
-struct Decay;
-impl Ode for Decay {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        1
-    }
-    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
-        dy[0] = -y[0];
-    }
-}
-
-#[test]
-fn steps_defined_by_an_equation_are_left_to_the_cpu() {
-    let times = Array1::linspace(0.0, 1.0, 300);
-    let steps = ImplicitDiscretized::new(&Decay, times.view(), Scheme::BackwardEuler);
-    let problem =
-        steps.problem(array![1.0].view(), ndarray::Array2::zeros((300, 0)).view()).unwrap();
-    let message = Solver::jacobi().solve(&problem, &cuda()).unwrap_err().to_string();
-    assert!(message.contains("defined by an equation, such as `Cpu`"), "{message}");
 }
 
 #[test]

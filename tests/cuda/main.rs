@@ -5,6 +5,7 @@ mod cells;
 mod common;
 #[path = "../solver/conformance.rs"]
 mod conformance;
+mod equations;
 mod faults;
 mod functions;
 mod generated;

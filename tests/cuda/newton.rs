@@ -3,10 +3,12 @@
 use crate::common::reference::{bits, difference, plain_loop};
 use crate::cuda;
 use crate::maps::{Kind, Map, Noise};
-use crate::parts::Assorted;
-use deer_solver::cells::{DiagonalGru, Elman, Gru, Lem, Lstm};
+use crate::parts::{Assorted, Blocks, Rotations};
+use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
 use deer_solver::scalar::{Constant, Param, Scalar};
-use deer_solver::{Cpu, Cuda, Damping, Dynamics, Problem, Real, Solution, Solver, Termination};
+use deer_solver::{
+    Cpu, Cuda, Damping, Dynamics, Problem, Real, Report, Solution, Solver, Termination,
+};
 use ndarray::{Array2, ArrayView2, array};
 use proptest::prelude::*;
 
@@ -44,8 +46,16 @@ fn both<D: Dynamics>(
     let (one, other) = (fused.report(), staged.report());
     let what = format!("{what}\none launch: {one}\nstages: {other}");
     assert_eq!(fused.terminations(), staged.terminations(), "{what}");
-    assert!(one.sweeps.abs_diff(other.sweeps) <= 1, "{what}");
     let rounding = precision::<D::Real>();
+    // Whether a residual of that size is within the tolerance is a matter of rounding.
+    let needed = |report: &Report| {
+        report
+            .history
+            .iter()
+            .filter(|sweep| sweep.residual.is_nan() || sweep.residual > rounding)
+            .count()
+    };
+    assert!(needed(one).abs_diff(needed(other)) <= 1, "{what}");
     for (a, b) in one.history.iter().zip(&other.history) {
         let apart = (a.residual - b.residual).abs();
         assert!(
@@ -97,6 +107,33 @@ fn dense_states_of_two_to_eight_components() {
     }
 }
 
+/// Maps that threads multiply together, in room for 12, 16, 24 and 32 components.
+#[test]
+fn dense_states_of_nine_to_thirty_two_components() {
+    for n in [9, 12, 16, 17, 24, 29, 32] {
+        all_forms(&format!("tanh {n}, f64"), &Map::<f64>::tanh(n, 0.9, n as u64), &[189, 60]);
+    }
+    for n in [10, 14, 21, 32] {
+        all_forms(&format!("tanh {n}, f32"), &Map::<f32>::tanh(n, 0.8, n as u64), &[131]);
+    }
+    all_forms("gru 11, f32", &Gru::<f32>::random(2, 11, 1), &[97, 1, 64]);
+    all_forms("lem 5, f64", &Lem::<f64>::random(1, 5, 2), &[71]);
+}
+
+/// Blocks of components, of one kind and of two, in one thread each and in several.
+#[test]
+fn states_in_blocks() {
+    all_forms("rotations", &Rotations::new(false), &[70, 31]);
+    all_forms("interleaved rotations", &Rotations::new(true), &[60]);
+    all_forms("diagonal lstm 3, f32", &DiagonalLstm::<f32>::random(2, 3, 1), &[150, 33]);
+    all_forms("diagonal lstm 20, f64", &DiagonalLstm::<f64>::random(2, 20, 1), &[90]);
+    for (size, count) in [(2, 3), (3, 5), (4, 2), (4, 7), (5, 2), (6, 3), (8, 3), (9, 2), (13, 3)] {
+        let what = format!("{count} blocks of {size}");
+        all_forms(&what, &Blocks::<f64>::new(size, count, count % 2 == 0), &[90, 41]);
+        all_forms(&what, &Blocks::<f32>::new(size, count, count % 2 == 1), &[75]);
+    }
+}
+
 #[test]
 fn diagonal_states_in_one_thread() {
     all_forms("elman 1, f64", &Elman::<f64>::random(1, 1, 5), &[800, 13]);
@@ -119,7 +156,7 @@ proptest! {
     /// Any lengths, chunks and blocks, with and without damping, against the CPU's solution.
     #[test]
     fn any_batch_is_the_cpus(
-        n in 1usize..=9,
+        n in 1usize..=13,
         lengths in prop::collection::vec(1usize..420, 1..6),
         chunk in 1usize..60,
         block in prop::option::of(1usize..25),
@@ -157,6 +194,14 @@ fn many_tiles() {
     let diagonal = DiagonalGru::<f64>::random(2, 18, 3);
     with_problem(&diagonal, &[2900, 411], 2, |problem| {
         check(both("parts", problem, &Solver::deer(), &device), &plain_loop(problem));
+    });
+    let ten = Map::<f64>::tanh(10, 1.0, 3);
+    with_problem(&ten, &[1001, 5, 299], 2, |problem| {
+        check(both("ten", problem, &Solver::deer(), &device), &plain_loop(problem));
+    });
+    let blocks = Blocks::<f64>::new(3, 6, true);
+    with_problem(&blocks, &[1201, 311], 2, |problem| {
+        check(both("blocks", problem, &Solver::deer(), &device), &plain_loop(problem));
     });
     let one = Elman::<f64>::random(1, 1, 3);
     with_problem(&one, &[9000, 411], 2, |problem| {
@@ -260,20 +305,24 @@ fn an_overflow_stays_in_its_sequence() {
 /// The order of combination is that of the chunks, whichever tile comes first.
 #[test]
 fn the_same_bits_by_every_schedule() {
-    let map = Map::<f32>::tanh(6, 1.0, 3);
-    with_problem(&map, &[1501, 700, 31], 4, |problem| {
-        for (chunk, block) in [(1, 1), (12, 5)] {
-            let device = cuda().with_chunk_steps(chunk);
-            let solve = || Solver::deer().block(block).solve(problem, &device).unwrap();
-            let first = solve();
-            for _ in 0..3 {
-                // Each launch is scheduled in its own way.
-                let again = solve();
-                assert_eq!(bits(first.states()), bits(again.states()));
-                assert_eq!(first.report().history, again.report().history);
+    fn same<D: Dynamics>(dynamics: &D, lengths: &[usize]) {
+        with_problem(dynamics, lengths, 4, |problem| {
+            for (chunk, block) in [(1, 1), (12, 5)] {
+                let device = cuda().with_chunk_steps(chunk);
+                let solve = || Solver::deer().block(block).solve(problem, &device).unwrap();
+                let first = solve();
+                for _ in 0..3 {
+                    // Each launch is scheduled in its own way.
+                    let again = solve();
+                    assert_eq!(bits(first.states()), bits(again.states()));
+                    assert_eq!(first.report().history, again.report().history);
+                }
             }
-        }
-    });
+        });
+    }
+    same(&Map::<f32>::tanh(6, 1.0, 3), &[1501, 700, 31]);
+    same(&Map::<f64>::tanh(11, 1.0, 3), &[321, 32]);
+    same(&Blocks::<f32>::new(2, 5, false), &[601, 70]);
 }
 
 /// Prints how many sweeps blocks of so many steps take, which is the same on every backend.

@@ -140,6 +140,49 @@ fn blocks_of_two_components() {
     every_method("side by side", &Rotations::new(false), &[40, 30]);
 }
 
+/// Blocks of `size` components that depend on each other, side by side or interleaved; every third has another function.
+pub(crate) struct Blocks<R: Real> {
+    size: usize,
+    count: usize,
+    interleaved: bool,
+    theta: Vec<R>,
+}
+
+impl<R: Real> Blocks<R> {
+    pub(crate) fn new(size: usize, count: usize, interleaved: bool) -> Self {
+        let theta = Noise::new(3).vec(count * size * size, 1.1 / (size as f64).sqrt());
+        Self { size, count, interleaved, theta }
+    }
+}
+
+impl<R: Real> Dynamics for Blocks<R> {
+    type Real = R;
+    fn state_dim(&self) -> usize {
+        self.size * self.count
+    }
+    fn input_dim(&self) -> usize {
+        2
+    }
+    fn params(&self) -> &[R] {
+        &self.theta
+    }
+    #[inline(always)]
+    fn step<S: Scalar<Real = R>>(&self, p: &[Param<S>], x: &[S], u: &[S], next: &mut [S]) {
+        let Self { size, count, interleaved, .. } = *self;
+        let at = |b: usize, i: usize| if interleaved { i * count + b } else { b * size + i };
+        for b in 0..count {
+            for i in 0..size {
+                let row = (b * size + i) * size;
+                let mut sum = u[(b + i) % 2];
+                for j in 0..size {
+                    sum = sum + x[at(b, j)] * p[row + j];
+                }
+                next[at(b, i)] = if b % 3 == 1 { sum.sin() } else { sum.tanh() };
+            }
+        }
+    }
+}
+
 /// A part of each thread's goes wrong at a time of its own.
 #[test]
 fn one_component_that_leaves_the_finite_numbers_is_said() {

@@ -62,6 +62,8 @@ pub(super) struct Leaves<'t> {
     pub(super) seeds: Seeds<'t>,
     /// A register with the address of the inputs.
     pub(super) inputs: &'t str,
+    /// Inputs after which there are unknowns, in registers `%z…`, if there are any.
+    pub(super) unknowns: Option<usize>,
     /// Where they are there, and where θ is.
     pub(super) groups: &'t Groups,
 }
@@ -128,7 +130,10 @@ pub(super) fn code(
                     }
                 },
                 Op::Constant(x) => precision.literal(x),
-                Op::Input(i) => writer.load(leaves.inputs, groups.inputs[i as usize]),
+                Op::Input(i) => match leaves.unknowns.and_then(|m| (i as usize).checked_sub(m)) {
+                    Some(unknown) => format!("%z{unknown}"),
+                    None => writer.load(leaves.inputs, groups.inputs[i as usize]),
+                },
                 Op::Param(k) if groups.theta == Theta::Registers => format!("%th{k}"),
                 // Loaded where it is used: of constant memory it is an operand like another.
                 Op::Param(k) => {

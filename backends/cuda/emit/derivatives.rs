@@ -115,7 +115,13 @@ impl Markers for Push {
                     true => Seeds::All { state: "%v", inputs: "%du" },
                     false => Seeds::Columns("%v"),
                 };
-                let leaves = Leaves { state: "%x", seeds, inputs: "%at", groups: &self.groups };
+                let leaves = Leaves {
+                    state: "%x",
+                    seeds,
+                    inputs: "%at",
+                    unknowns: None,
+                    groups: &self.groups,
+                };
                 let made = code(&self.graph, self.precision, 1, leaves);
                 text.raw(&made.text);
                 let sources: Vec<&str> =
@@ -152,7 +158,13 @@ impl Markers for Pull {
             ("pull_step", [inputs, of_inputs, factors, record]) => {
                 text.address(inputs);
                 let seeds = Seeds::Columns("%v");
-                let leaves = Leaves { state: "%x", seeds, inputs: "%at", groups: &self.groups };
+                let leaves = Leaves {
+                    state: "%x",
+                    seeds,
+                    inputs: "%at",
+                    unknowns: None,
+                    groups: &self.groups,
+                };
                 let made = code(&self.graph, self.precision, 1, leaves);
                 text.raw(&made.text);
                 let outputs: Vec<&str> =

@@ -6,6 +6,7 @@
 
 mod code;
 mod derivatives;
+mod equation;
 mod functions;
 mod groups;
 mod sweeps;

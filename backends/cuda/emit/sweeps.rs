@@ -4,11 +4,12 @@
 //! a derivative, one after the other.
 
 use super::code::{Leaves, Precision, Seeds, code};
+use super::equation;
 use super::groups::{Bases, Groups};
 use super::template::{Markers, state_marker};
 use super::text::Text;
 use crate::dynamics::Structure;
-use crate::graph::Graph;
+use crate::graph::{Equation, Graph};
 use crate::solver::Tolerance;
 use std::fmt::Write;
 
@@ -33,8 +34,12 @@ pub(in crate::backends::cuda) struct Step {
     together: usize,
     structure: Structure,
     groups: Groups,
+    /// Numbers in a row of a map in shared memory.
+    row: usize,
     /// The user's instructions in place of those of `value`.
     text: Option<String>,
+    /// What the step solves for the unknowns that `value` is given.
+    equation: Option<Equation>,
 }
 
 impl Step {
@@ -47,12 +52,24 @@ impl Step {
         structure: Structure,
         groups: Groups,
     ) -> Self {
-        Self { precision, value, columns, together, structure, groups, text: None }
+        let row = structure.block_size(value.leaves().state);
+        let (text, equation) = (None, None);
+        Self { precision, value, columns, together, structure, groups, row, text, equation }
+    }
+
+    /// With so many numbers in a row of a map in shared memory, if not just those of a block.
+    pub(in crate::backends::cuda) fn with_row(self, row: usize) -> Self {
+        Self { row, ..self }
     }
 
     /// With the user's instructions for the step's value, if there are any.
     pub(in crate::backends::cuda) fn with_text(self, text: Option<&str>) -> Self {
         Self { text: text.map(str::to_owned), ..self }
+    }
+
+    /// With the equation that the step solves, if it is defined by one.
+    pub(in crate::backends::cuda) fn with_equation(self, equation: Option<Equation>) -> Self {
+        Self { equation, ..self }
     }
 
     fn n(&self) -> usize {
@@ -91,7 +108,15 @@ impl Step {
     }
 
     fn leaves<'t>(&'t self, inputs: &'t str) -> Leaves<'t> {
-        Leaves { state: "%x", seeds: Seeds::Columns("%v"), inputs, groups: &self.groups }
+        let unknowns = self.equation.as_ref().map(|equation| equation.guess.leaves().input);
+        Leaves { state: "%x", seeds: Seeds::Columns("%v"), inputs, unknowns, groups: &self.groups }
+    }
+
+    /// The unknowns of the step with the inputs at `%at`, if there are any.
+    fn solve(&self, text: &mut Text<'_>) {
+        if let Some(equation) = &self.equation {
+            equation::solve(text, self.precision, equation, &self.groups);
+        }
     }
 
     fn step(&self, text: &mut Text<'_>, inputs: &str) {
@@ -100,7 +125,9 @@ impl Step {
             text.raw(own);
             return text.raw("\n");
         }
-        let made = code(&self.value, self.precision, 0, self.leaves("%at"));
+        self.solve(text);
+        let value = self.equation.as_ref().map_or(&self.value, |equation| &equation.state);
+        let made = code(value, self.precision, 0, self.leaves("%at"));
         text.raw(&made.text);
         let next: Vec<_> = made.outputs.iter().map(|copies| copies[0].as_str()).collect();
         let targets: Vec<_> = (0..self.n()).map(|i| format!("%x{i}")).collect();
@@ -114,6 +141,7 @@ impl Step {
             Columns::Unchanged => return self.step(text, inputs),
         };
         text.address(inputs);
+        self.solve(text);
         let made = code(graph, self.precision, columns, self.leaves("%at"));
         text.raw(&made.text);
         let (next, slopes) = made.outputs.split_at(n);
@@ -283,7 +311,7 @@ impl Step {
         count: &str,
     ) {
         let (n, bytes) = (self.n(), self.precision.bytes());
-        let row = self.structure.block_size(n) * bytes;
+        let row = self.row * bytes;
         text.shared(map);
         self.each_column(text, columns, group, count, |text, g| {
             text.line(".reg .u64 %to;");
