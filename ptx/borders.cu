@@ -23,8 +23,6 @@ store_starts(u32 *states, const Block *chunks, const u32 *indices, u64 count, u6
     states[(chunks[i].state - 1) * words + k % words] = starts[i * words + k % words];
 }
 
-template <class R> INLINE bool finite(R x) { return x - x == R(0); }
-
 // For each of the chunks `indices` the map of the change of its start to that of the next one's: [blocks size x size row-major, n],
 // components in the order `components`. It is zero for the last of a range, so that ranges do not mix; `inside` says for each
 // whether another chunk of its range follows. Without `maps`, a map is `scale` to the power of the chunk's blocks.

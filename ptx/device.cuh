@@ -11,6 +11,8 @@ typedef long long i64;
 // The thread's number among all in its row of blocks.
 INLINE u64 thread() { return (u64)blockIdx.x * blockDim.x + threadIdx.x; }
 
+template <class R> INLINE bool finite(R x) { return x - x == R(0); }
+
 // A flag in global memory: what was written before the release is read after an acquire that sees it, by the thread that acquires.
 INLINE u32 acquired(const u32 *flag) {
   u32 value;

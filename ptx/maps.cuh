@@ -9,8 +9,6 @@ typedef unsigned char u8;
 // what comes out does not depend on what goes in.
 enum : u8 { SETTLED = 1, CONSTANT = 2 };
 
-template <class R> INLINE bool finite(R x) { return x - x == R(0); }
-
 // Affine maps of N components in blocks of K: x -> M x + C, or, of what is settled, -> S. Row i of a map has the K entries of its block.
 // A block's rows have the same flags.
 template <class R, int N, int K> struct Maps {

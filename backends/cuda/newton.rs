@@ -58,13 +58,10 @@ impl Form {
     fn room(self) -> usize {
         match self {
             Form::Diagonal { n } => n.next_power_of_two(),
-            Form::Dense { n } | Form::Parts { size: n } => match n {
-                ..=8 => n,
-                ..=12 => 12,
-                ..=16 => 16,
-                ..=24 => 24,
-                _ => 32,
-            },
+            Form::Dense { n } | Form::Parts { size: n } if n <= 8 => n,
+            Form::Dense { n } | Form::Parts { size: n } => {
+                [12, 16, 24].into_iter().find(|&room| n <= room).unwrap_or(Self::LARGEST)
+            }
         }
     }
 

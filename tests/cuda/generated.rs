@@ -46,12 +46,9 @@ fn ptx_of_traced_steps_is_written() {
         write("gru_4_f64", &Gru::<f64>::random(2, 4, 0), without_pull),
         write("gru_6_f32", &Gru::<f32>::random(2, 6, 0), &["roll", "deer", "newton", "pull"]),
         write("gru_8_f32", &Gru::<f32>::random(2, 8, 0), &["roll", "newton", "push_state"]),
-        write("gru_12_f32", &Gru::<f32>::random(2, 12, 0), newton),
-        write("gru_16_f32", &Gru::<f32>::random(2, 16, 0), &["roll", "newton"]),
+        write("gru_16_f32", &Gru::<f32>::random(2, 16, 0), &["roll"]),
         write("gru_24_f32", &Gru::<f32>::random(2, 24, 0), newton),
         write("elman_32_f32", &Elman::<f32>::random(2, 32, 0), newton),
-        write("elman_12_f64", &Elman::<f64>::random(2, 12, 0), newton),
-        write("elman_16_f64", &Elman::<f64>::random(2, 16, 0), newton),
         write("blocks_of_3_f64", &Blocks::<f64>::new(3, 6, false), newton),
         write("blocks_of_4_f32", &Blocks::<f32>::new(4, 6, false), newton),
         write("blocks_of_5_f64", &Blocks::<f64>::new(5, 6, false), newton),
@@ -76,8 +73,8 @@ fn ptx_of_traced_steps_is_written() {
     ];
     // One of the steps has three kinds of parts, blocks have two.
     let expected = [
-        6, 6, 4, 6, 4, 4, 3, 1, 2, 1, 1, 1, 1, 2, 2, 2, 3, 2, 3, 2, 3, 2, 2, 2, 6, 4, 6, 3, 6, 4,
-        6, 6, 12, 6,
+        6, 6, 4, 6, 4, 4, 3, 1, 1, 1, 2, 2, 2, 3, 2, 3, 2, 3, 2, 2, 2, 6, 4, 6, 3, 6, 4, 6, 6, 12,
+        6,
     ];
     assert_eq!(modules, expected);
 }
