@@ -334,8 +334,8 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
     #[inline(always)]
     fn explicit(&self) -> Option<usize> {
         let (n, m, scratch) = (self.ode.state_dim(), self.ode.input_dim(), self.ode.scratch_dim());
-        (self.scheme == Scheme::Tsit5).then(|| {
-            let own = explicit::scratch_dim(Scheme::Tsit5, Output::State, n, m, scratch);
+        (!self.scheme.is_implicit()).then(|| {
+            let own = explicit::scratch_dim(self.scheme, Output::State, n, m, scratch);
             own.max(modified::scratch_dim(n, m, scratch))
         })
     }
@@ -357,8 +357,7 @@ impl<O: Ode> Residual for StepEquation<'_, O> {
         if let Some((_, ratio)) = short.filter(|(short, _)| self.stands_for(short)) {
             return modified::step(self.ode, params, sample, ratio, x, next);
         }
-        // Said once more, so that no other scheme is compiled for this.
-        explicit::step(self.ode, Scheme::Tsit5, Output::State, params, sample, x, next);
+        explicit::step(self.ode, self.scheme, Output::State, params, sample, x, next);
     }
 
     /// By how much the slope changes in a direction with a part in all components.
