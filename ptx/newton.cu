@@ -146,13 +146,16 @@ template <class R, int OWN, int K, int LANES, int ROWS> struct Sweep {
         if (i == 0) release(&t.group_flags[own], t.sweep);
     }
 
+    // The last row of the earlier half of a pair, of which row `row` is in the later half.
+    INLINE u32 before_half(u32 row, u32 half) { return (row & ~(2 * half - 1)) + half - 1; }
+
     // What comes before a row in the later half of a pair is what comes of the pair's earlier half.
     INLINE void images(Shared &m, u32 half) {
 #pragma unroll 1
         for (u32 job = threadIdx.x; job < ROWS * N; job += blockDim.x) {
             const u32 row = job / N, i = job % N;
             if (!(row & half)) continue;
-            const u32 left = (row & ~(2 * half - 1)) + half - 1;
+            const u32 left = before_half(row, half);
             m.image[row][i] = M::image(m.maps.number[left], m.maps.flags[left], m.change[row], m.settled[row], i);
         }
         __syncthreads();
@@ -161,7 +164,7 @@ template <class R, int OWN, int K, int LANES, int ROWS> struct Sweep {
             const u32 row = job / N, i = job % N;
             if (!(row & half)) continue;
             m.change[row][i] = m.image[row][i];
-            if (i == 0) m.settled[row] = M::settles(m.maps.flags[(row & ~(2 * half - 1)) + half - 1][0], m.settled[row]);
+            if (i == 0) m.settled[row] = M::settles(m.maps.flags[before_half(row, half)][0], m.settled[row]);
         }
         __syncthreads();
     }
@@ -228,7 +231,7 @@ template <class R, int OWN, int K, int LANES, int ROWS> struct Sweep {
 #pragma unroll 1
         for (u32 half = ROWS / 2; half > 0; half /= 2) {
             if (!(row & half)) continue;
-            const u32 left = (row & ~(2 * half - 1)) + half - 1;
+            const u32 left = before_half(row, half);
             M::apply(m.maps.number[left], m.maps.flags[left], x, settled, first, change);
         }
     }
@@ -280,6 +283,7 @@ template <class R, int OWN, int K, int LANES, int ROWS> struct Sweep {
             SCALE_COLUMNS(s.factor);
             SHARE_COLUMNS(map + first * K, group, (u32)s.columns);
             if (leads) {
+                // For the other threads of the chunk, until `leaf` writes the flags.
                 flags[first] = converged;
                 if (s.shared) {
                     raise(&s.results[i].residual, order(largest));

@@ -8,7 +8,7 @@ pub(crate) mod elimination;
 mod extrapolation;
 mod implicit;
 pub(crate) mod linearized;
-mod newton;
+pub(crate) mod newton;
 mod order;
 pub(crate) mod packing;
 pub(crate) mod recurrence;

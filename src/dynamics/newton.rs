@@ -10,7 +10,7 @@ use crate::scalar::{Isa, Numeric, Parameter, Scalar};
 use std::marker::PhantomData;
 
 /// Iterations that may take whole corrections.
-pub(super) const UNDAMPED: usize = 12;
+pub(crate) const UNDAMPED: usize = 12;
 /// A first correction beyond which a start that is not the equation's own guess is too far off.
 pub(super) const FAR: f64 = 1e-2;
 /// Further ones, damped, allowed where those do not get there.

@@ -11,16 +11,15 @@ use crate::dynamics::elimination::Elimination;
 use crate::error::Result;
 use crate::scalar::{Expr, Real, Scalar};
 
-/// What it takes to solve an equation `F(z, x, u; θ) = 0` of a step with `k` unknowns and `n` components. `inputs` are those of a step, of
-/// which the equation may leave some out at the end.
+/// What it takes to solve the equation `F(z, x, u; θ) = 0` of a step with `k` unknowns and a state of `n` components.
 #[doc(hidden)]
 #[cfg(feature = "cuda")]
 #[derive(Clone, Debug)]
 pub struct Equation {
     /// What Newton's method starts from, `[k]`.
     pub(crate) guess: Graph,
-    /// An iteration: of its [`state`](Self::state_dim), which follows the input, what comes of it, and then two numbers that are 1 where it was
-    /// the last, and where there is nothing to be done.
+    /// An iteration of Newton's method. Its [state](Self::state_dim) follows the input; its outputs are the state after it, and two numbers
+    /// that are 1 where it was the last, and where there is nothing to be done.
     pub(crate) iteration: Graph,
     /// The next state `[n]`, given the unknowns after the input.
     pub(crate) state: Graph,
@@ -28,7 +27,7 @@ pub struct Equation {
 
 #[cfg(feature = "cuda")]
 impl Equation {
-    /// That of `residual`.
+    /// That of `residual`, of steps with so many `inputs`: its own, and perhaps others after them.
     ///
     /// # Errors
     /// As [`Graph::trace`].
@@ -87,8 +86,9 @@ fn iterated<P: Scalar>(state: &[P], delta: &[P]) -> Vec<P> {
 }
 
 impl Graph {
-    /// The graph of the step that `residual` defines, given its solution: the unknowns `z` `[k]` follow the `inputs`, and the outputs are the next state at `z − M⁻¹ F(z, x, u; θ)` with `M = ∂F/∂z` held. Where `F = 0` that is the step's
-    /// value, and its derivative with respect to `x`, `u` and θ is the step's by the implicit function theorem.
+    /// The graph of the step that `residual` defines, given its solution: the unknowns `z` `[k]` follow the `inputs`, and the outputs are
+    /// the next state at `z − M⁻¹ F(z, x, u; θ)` with `M = ∂F/∂z` held. Where `F = 0` that is the step's value, and its derivative with
+    /// respect to `x`, `u` and θ is the step's by the implicit function theorem.
     ///
     /// # Errors
     /// As [`trace`](Self::trace).

@@ -10,7 +10,7 @@ use deer_solver::dynamics::Residual;
 use deer_solver::ode::{Dae, ImplicitDiscretized, Ode, Options, Scheme, solve_dae, solve_ivp};
 use deer_solver::scalar::{Constant, Param, Scalar};
 use deer_solver::{
-    Cpu, Cuda, Implicit, Linearization, Problem, Real, Solver, Tangents, Termination,
+    Cpu, Cuda, Implicit, Linearization, Method, Problem, Real, Solver, Tangents, Termination,
 };
 use ndarray::{Array1, Array2, Array3, ArrayView2, array};
 use std::marker::PhantomData;
@@ -174,6 +174,7 @@ fn shooting_from_coarser_grids() {
             let solution = Solver::shooting().solve(&problem, &cuda()).unwrap();
             let report = solution.report();
             assert!(solution.converged() && report.sweeps < 12, "{report}");
+            assert_eq!(report.method, Method::Shooting, "{report}");
             let apart = difference(solution.states(), expected.states());
             assert!(apart < 1e-7, "μ = {mu}, {scheme:?}: off by {apart:e}\n{report}");
         }

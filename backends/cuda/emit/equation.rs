@@ -3,13 +3,13 @@
 use super::code::{Leaves, Precision, Seeds, code};
 use super::groups::Groups;
 use super::text::Text;
+use crate::dynamics::newton::UNDAMPED;
 use crate::graph::{Equation, Graph};
 
-/// Iterations that take whole corrections, as on the CPU.
-const UNDAMPED: usize = 12;
 /// Iterations in all: where whole corrections do not get there, those after them start again from the guess, and take the part of each that
-/// leaves a smaller one.
+/// leaves a smaller one. A part that is refused counts, too.
 const MOST: usize = UNDAMPED + 120;
+
 /// Writes the unknowns of the step from `%x0…` with the inputs at `%at` to `%z0…`, which are declared: NaN where there is no solution. More
 /// instructions must follow in the same scope.
 pub(super) fn solve(
