@@ -1,17 +1,9 @@
-// The built-in cells of up to 32 units, in order: a warp for each block of time, a unit in each lane.
+// The built-in cells of up to 32 units: a warp for each block of time, a unit in each lane.
 //
 // A lane has its rows of the weights of the state, in registers where they fit and else in shared memory. The state goes round through
 // shared memory. What a step needs of its input is there before the state is.
-#include "block.cuh"
 #include "math/exponential.cuh"
-
-// As those of sweeps.cu.
-struct Arguments {
-  char *states;
-  const char *inputs;
-  u64 state_bytes, input_bytes;
-  double atol, rtol;
-};
+#include "task.cuh"
 
 enum : int { THREADS = 128, WARPS = THREADS / 32 };
 
@@ -154,30 +146,38 @@ template <class R, int N> struct Lem {
   }
 };
 
-// Each block of time from its state in `starts`. `params` are the cell's, m its inputs, n its units.
+// Rolls the blocks of the task. `params` are the cell's, m its inputs, n its units.
 template <template <class, int> class Cell, class R, int N>
-INLINE void run(const Arguments &a, const Block *blocks, u64 count, const R *starts, const R *params, u32 m, u32 n, double dt) {
+INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R> &task, const R *params, u32 m, u32 n, double dt) {
   using Unit = Cell<R, N>;
   __shared__ R memory[Unit::MEMORY];
   __shared__ R states[WARPS][Unit::PUBLIC * N];
   const int lane = threadIdx.x % 32, units = int(n);
+  const u64 first = u64(blockIdx.x) * WARPS, i = first + threadIdx.x / 32;
+  bool any = false;
+  for (u64 other = first; other < first + WARPS && other < count; ++other) any = any || task.includes(other);
+  if (!any) return;
   Unit unit;
   unit.load(params, int(m), units, memory);
-  const u64 i = u64(blockIdx.x) * WARPS + threadIdx.x / 32;
-  if (i >= count) return;
+  if (i >= count || !task.includes(i)) return;
   const Block block = blocks[i];
   const R *bias = unit.bias(params, int(m), units);
   const R *u = reinterpret_cast<const R *>(a.inputs) + block.input * m;
   R *out = reinterpret_cast<R *>(a.states) + block.state * n * Unit::PARTS;
   R *shared = states[threadIdx.x / 32];
 
-  R x[Unit::PARTS];
+  R x[Unit::PARTS], size[Unit::PARTS] = {};
 #pragma unroll
-  for (int part = 0; part < Unit::PARTS; ++part) x[part] = lane < units ? starts[(i * Unit::PARTS + part) * n + lane] : R(0);
+  for (int part = 0; part < Unit::PARTS; ++part) {
+    const u64 place = (i * Unit::PARTS + part) * n + lane;
+    x[part] = lane < units ? task.starts[place] : R(0);
+    if (task.started && lane < units) task.started[place] = x[part];
+  }
   R sums[Unit::ROWS];
   input_sums(sums, params, bias, u, int(m), units, lane);
+  u32 t = 0;
 #pragma unroll 1
-  for (u32 t = 0; t < block.len; ++t) {
+  while (t < block.len) {
     __syncwarp();
     if (lane < N) shared[lane] = x[0];
     __syncwarp();
@@ -185,6 +185,21 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const R *sta
     u += m;
     if (t + 1 < block.len) input_sums(next, params, bias, u, int(m), units, lane);
     unit.step(x, sums, shared, R(dt));
+    ++t;
+    if (task.merge) {
+      Agreement<R> agreement(a.atol, a.rtol);
+#pragma unroll
+      for (int part = 0; part < Unit::PARTS; ++part) {
+        size[part] = max(t % TILE == 1 ? R(0) : size[part], fabs(x[part]));
+        if (t % TILE == 0 && lane < units) agreement.look(x[part], out[part * n + lane], size[part]);
+      }
+      if (t % TILE == 0) {
+        if (t < block.len && in_all_lanes(agreement.within)) {
+          task.note(i, agreement.largest);
+          break;
+        }
+      }
+    }
 #pragma unroll
     for (int part = 0; part < Unit::PARTS; ++part)
       if (lane < units) out[part * n + lane] = x[part];
@@ -192,12 +207,13 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const R *sta
 #pragma unroll
     for (int r = 0; r < Unit::ROWS; ++r) sums[r] = next[r];
   }
+  if (lane == 0) task.count(i, t);
 }
 
 #define KERNEL(CELL, NAME, R, PRECISION, N) \
   extern "C" __global__ void __launch_bounds__(THREADS) run_##NAME##_##N##_##PRECISION( \
-      Arguments a, const Block *blocks, u64 count, const R *starts, const R *params, u32 m, u32 n, double dt) { \
-    run<CELL, R, N>(a, blocks, count, starts, params, m, n, dt); \
+      Arguments a, const Block *blocks, u64 count, Task<R> task, const R *params, u32 m, u32 n, double dt) { \
+    run<CELL, R, N>(a, blocks, count, task, params, m, n, dt); \
   }
 #define SIZES(CELL, NAME) \
   KERNEL(CELL, NAME, float, f32, 16) \

@@ -11,6 +11,9 @@ typedef long long i64;
 // The thread's number among all in its row of blocks.
 INLINE u64 thread() { return (u64)blockIdx.x * blockDim.x + threadIdx.x; }
 
+// All lanes of a warp.
+enum : u32 { ALL = 0xffffffffu };
+
 template <class R> INLINE bool finite(R x) { return x - x == R(0); }
 
 // A flag in global memory: what was written before the release is read after an acquire that sees it, by the thread that acquires.

@@ -9,8 +9,6 @@
 // e ∘ S = (A_S A_e, A_S b_e + b_S): lane r has row r of A_S. Component `lane` of b_S is with it too. Columns from k on are zero and stay it.
 #include "device.cuh"
 
-enum : u32 { ALL = 0xffffffffu };
-
 // Where the elements of a batch of sequences lie, [sequences, steps, width].
 struct Layout {
   u64 steps, chunk;  // in elements

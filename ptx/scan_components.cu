@@ -11,7 +11,6 @@
 // Tiles take their numbers from a counter, so that those before one have begun; counter and flags are zero before the launch.
 #include "device.cuh"
 
-enum : u32 { ALL = 0xffffffffu };
 enum : int { THREADS = 256 };
 
 template <class R> struct Map { R a, b; };

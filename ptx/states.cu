@@ -47,3 +47,25 @@ cut(const u64 *first, const u64 *steps, u64 batch, u64 count, u64 len, u64 max_s
     const bool last = left <= len;
     blocks[i] = {place, place, (u32)(last ? left : len), (last ? LAST : 0u) | (start == 0 ? FIRST : 0u)};
 }
+
+// Opens every block, to start from its sequence's initial state; with `guessed`, from the state stored before it.
+extern "C" __global__ void __launch_bounds__(128)
+open_whole(const u32 *states, const Block *blocks, u64 count, u64 words, const u32 *initial, u64 max_steps, u32 *next, u32 *open,
+           u64 guessed) {
+    const u64 i = thread();
+    if (i >= count * words) return;
+    const u64 own = i / words, word = i % words;
+    const Block block = blocks[own];
+    const bool first = block.flags & FIRST;
+    next[i] = guessed && !first ? states[(block.state - 1) * words + word] : initial[block.state / max_steps * words + word];
+    if (word == 0) open[own] = 1;
+}
+
+// Stores as the state before each block the one that it was started from.
+extern "C" __global__ void __launch_bounds__(128)
+settle_whole(u32 *states, const Block *blocks, u64 count, u64 words, const u32 *starts) {
+    const u64 i = thread();
+    if (i >= count * words) return;
+    const Block block = blocks[i / words];
+    if (!(block.flags & FIRST)) states[(block.state - 1) * words + i % words] = starts[i];
+}

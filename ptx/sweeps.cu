@@ -8,22 +8,6 @@
 // `state_bytes` and `input_bytes` apart.
 #include "sweeps.cuh"
 
-// Steps after which a block looks whether it has met its old trajectory.
-enum : u32 { TILE = 16 };
-
-// What parts come to is put together: all of these are zero before. Residuals are the bits of numbers that are not negative, which
-// have the order of the numbers, with NaN above them.
-struct Rolled {
-    u64 residual;
-    u32 steps, unused;
-};
-
-// What a sweep over all blocks came to: `steps` are those of all parts.
-struct Tally {
-    u64 steps, open;
-    u64 met, residual, all;
-};
-
 // Rolls a block from x and stores its states; with `merge`, until it meets what is stored. Returns the steps.
 INLINE u32 roll_block(const Arguments &a, const Block &block, bool merge, double &met) {
     char *x = a.states + block.state * a.state_bytes;
@@ -203,24 +187,4 @@ replay(Arguments a, const Block *chunks, u64 count, const u32 *indices, const ch
     if (i >= count) return;
     if (indices) i = indices[i];
     replay_chunk(a, chunks[i], old + i * a.state_bytes, starts + i * a.state_bytes, (u32)block, factor);
-}
-
-// The largest magnitude of each component over the last steps before each block.
-extern "C" __global__ void __launch_bounds__(128)
-sizes(Arguments a, const Block *blocks, u64 count, char *out, u64 window) {
-    REGISTERS;
-    u64 i = thread();
-    BLOCK_OF(i);
-    if (i >= count) return;
-    // Here `len` is the number of steps of the sequence before the block.
-    const u32 steps = blocks[i].len < window ? blocks[i].len : (u32)window;
-    const char *x = a.states + blocks[i].state * a.state_bytes;
-    CLEAR_SIZES;
-#pragma unroll 1
-    for (u32 t = 0; t < steps; ++t) {
-        x -= a.state_bytes;
-        LOAD_STATE(x);
-        GROW_SIZES;
-    }
-    STORE_SIZES(out + i * a.state_bytes);
 }

@@ -1,6 +1,6 @@
 // What the kernels that sweep have in common: the markers of a step, and rolling a chunk with its derivative.
 #pragma once
-#include "block.cuh"
+#include "rolling.cuh"
 
 #define REGISTERS asm volatile("@registers;")
 // Of a thread's number the block in its place, and the number of its part.
@@ -8,7 +8,6 @@
 #define BLOCK_OF(i) asm volatile("@split %0;" : "+l"(i)::"memory")
 #define LOAD_STATE(at) asm volatile("@load_state %0;" ::"l"(at) : "memory")
 #define STORE_STATE(at) asm volatile("@store_state %0;" ::"l"(at) : "memory")
-#define STORE_SIZES(at) asm volatile("@store_sizes %0;" ::"l"(at) : "memory")
 #define CLEAR_SIZES asm volatile("@clear_sizes;" ::: "memory")
 // size = max(size, |x|)
 #define GROW_SIZES asm volatile("@grow_sizes;" ::: "memory")
@@ -40,20 +39,6 @@
 #define LOAD_CHANGE(at) asm volatile("@load_change %0;" ::"l"(at) : "memory")
 // moved = x + factor * v where that is finite, else x; v = moved - stored; x = stored; stores moved
 #define MOVE_BORDER(at, factor) asm volatile("@move_border %0 %1;" ::"l"(at), "d"(factor) : "memory")
-
-struct Arguments {
-    char *states;
-    const char *inputs;
-    u64 state_bytes, input_bytes;
-    double atol, rtol;
-};
-
-INLINE u64 order(double x) { return (u64)__double_as_longlong(x) & 0x7fffffffffffffffull; }
-
-// The same as atomicMax. A look before spares most of the many threads that come to one place from waiting for each other.
-template <class T> INLINE void raise(T *to, T value) {
-    if (value > *(const volatile T *)to) atomicMax(to, value);
-}
 
 struct Linearized {
     u64 residual;

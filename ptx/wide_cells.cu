@@ -1,18 +1,10 @@
-// The built-in cells of 33 to 128 units in order: a block of threads for each block of time, a row of the weights of the state in the
+// The built-in cells of 33 to 128 units: a block of threads for each block of time, a row of the weights of the state in the
 // registers of each thread.
 //
 // The state goes round through shared memory, in two copies that take turns. What a step needs of its input is there before the
 // state is. The threads of the last row of each unit have its state.
-#include "block.cuh"
 #include "math/exponential.cuh"
-
-// As those of sweeps.cu.
-struct Arguments {
-  char *states;
-  const char *inputs;
-  u64 state_bytes, input_bytes;
-  double atol, rtol;
-};
+#include "task.cuh"
 
 // A row of the weights of up to N units.
 template <class R, int N> struct Row {
@@ -64,14 +56,17 @@ template <class R> struct Lstm {
   }
 };
 
-// Each block of time from its state in `starts`. `params` are the cell's: weights of the input [ROWS · n, m], of the state [ROWS · n, n],
+// Rolls the blocks of the task. `params` are the cell's: weights of the input [ROWS · n, m], of the state [ROWS · n, n],
 // biases [(ROWS + EXTRA) · n]. One block of threads for each.
 template <template <class> class Cell, class R, int N>
-INLINE void run(const Arguments &a, const Block *blocks, const R *starts, const R *params, int m, int n) {
+INLINE void run(const Arguments &a, const Block *blocks, const Task<R> &task, const R *params, int m, int n) {
   using Unit = Cell<R>;
   enum : int { PARTS = Unit::PARTS, ROWS = Unit::ROWS, LAST = ROWS - 1 };
   __shared__ __align__(16) R state[2][N];
   __shared__ R gates[ROWS > 1 ? LAST * N : 1];
+  // How large the state of each unit lately was: of no one but its thread.
+  __shared__ R sizes[PARTS][N];
+  if (!task.includes(blockIdx.x)) return;
   const int id = threadIdx.x, row = id / n, unit = id % n;
   const bool on = row < ROWS, last = row == LAST;
   const Block block = blocks[blockIdx.x];
@@ -93,13 +88,18 @@ INLINE void run(const Arguments &a, const Block *blocks, const R *starts, const 
   R x[PARTS] = {};
   if (last) {
 #pragma unroll
-    for (int part = 0; part < PARTS; ++part) x[part] = starts[(u64(blockIdx.x) * PARTS + part) * n + unit];
+    for (int part = 0; part < PARTS; ++part) {
+      const u64 place = (u64(blockIdx.x) * PARTS + part) * n + unit;
+      x[part] = task.starts[place];
+      if (task.started) task.started[place] = x[part];
+    }
     state[0][unit] = x[0];
   }
   R now = block.len > 0 ? input() : R(0);
   __syncthreads();
+  u32 t = 0;
 #pragma unroll 1
-  for (u32 t = 0; t < block.len; ++t) {
+  while (t < block.len) {
     u += m;
     R next = R(0);
     if (t + 1 < block.len) next = input();
@@ -108,9 +108,28 @@ INLINE void run(const Arguments &a, const Block *blocks, const R *starts, const 
       if (on && !last) gates[id] = Unit::gate(row, now, product);
       __syncthreads();
     }
+    ++t;
     if (last) {
       Unit::step(x, now, product, extra, gates + unit, n);
-      state[(t + 1) % 2][unit] = x[0];
+      state[t % 2][unit] = x[0];
+    }
+    if (task.merge) {
+      Agreement<R> agreement(a.atol, a.rtol);
+#pragma unroll
+      for (int part = 0; part < PARTS; ++part) {
+        if (!last) break;
+        R &size = sizes[part][unit];
+        size = max(t % TILE == 1 ? R(0) : size, fabs(x[part]));
+        if (t % TILE == 0) agreement.look(x[part], out[part * n + unit], size);
+      }
+      if (t % TILE == 0) {
+        if (__syncthreads_and(agreement.within) && t < block.len) {
+          task.note(blockIdx.x, agreement.largest);
+          break;
+        }
+      }
+    }
+    if (last) {
 #pragma unroll
       for (int part = 0; part < PARTS; ++part) out[part * n + unit] = x[part];
     }
@@ -118,12 +137,13 @@ INLINE void run(const Arguments &a, const Block *blocks, const R *starts, const 
     out += n * PARTS;
     now = next;
   }
+  if (id == 0) task.count(blockIdx.x, t);
 }
 
 #define KERNEL(CELL, NAME, R, PRECISION, N) \
   extern "C" __global__ void __launch_bounds__(CELL<R>::ROWS * N) run_wide_##NAME##_##N##_##PRECISION( \
-      Arguments a, const Block *blocks, const R *starts, const R *params, u32 m, u32 n) { \
-    run<CELL, R, N>(a, blocks, starts, params, int(m), int(n)); \
+      Arguments a, const Block *blocks, Task<R> task, const R *params, u32 m, u32 n) { \
+    run<CELL, R, N>(a, blocks, task, params, int(m), int(n)); \
   }
 KERNEL(Elman, elman, float, f32, 64)
 KERNEL(Elman, elman, double, f64, 64)

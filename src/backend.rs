@@ -109,7 +109,7 @@ pub struct Probe {
     pub growth: f64,
 }
 
-/// What a step of a problem is expected to cost, in cycles of one core; by counting, so that the same problem is
+/// What a step of a problem is expected to cost on average, in cycles of one core; by counting, so that the same problem is
 /// always judged alike.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
@@ -151,6 +151,12 @@ pub trait Sweep<D: Recurrence>: Backend {
     fn chunk_steps(&self, problem: &Problem<'_, D>, linearization: Linearization) -> usize {
         let _ = (problem, linearization);
         256
+    }
+
+    /// How many times as long as the dynamics remember a block is to be, where the trajectory allows: the longer, the less work is done
+    /// twice; the shorter, the more blocks are beside each other.
+    fn block_per_memory(&self) -> usize {
+        8
     }
 
     /// What a step is expected to cost.

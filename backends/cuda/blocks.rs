@@ -1,10 +1,12 @@
 //! Block Jacobi with the borders of all blocks on the device.
 
 use super::Cuda;
+use super::cells::Task;
 use super::driver::{Arguments, Buffer, Grid, Number};
-use super::kernels::THREADS;
+use super::kernels::{THREADS, suffix};
 use super::trajectory::CudaTrajectory;
 use crate::backend::BlockSweep;
+use crate::cells::BuiltIn;
 use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
@@ -18,6 +20,8 @@ const TALLY: usize = 5;
 /// Blocks of all sequences on the device.
 #[derive(Debug)]
 pub struct CudaBlocks<R> {
+    /// The cell whose kernels roll the blocks, if one's do.
+    cell: Option<BuiltIn>,
     count: usize,
     n: usize,
     listed: Buffer,
@@ -68,9 +72,13 @@ impl<R: Real> CudaBlocks<R> {
         // SAFETY: the arguments of `cut`; there is room for all blocks.
         unsafe { cuda.modules.states()?.launch("cut", grid, &arguments) }?;
         let bytes = blocks * n * size_of::<R>();
-        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
-        let parts = kernels.parts();
+        let cell = cuda.cell(problem, blocks);
+        let parts = match cell {
+            Some(_) => 1,
+            None => cuda.modules.settling(problem, cuda.step.as_deref())?.parts(),
+        };
         let made = Self {
+            cell,
             count: blocks,
             n,
             listed,
@@ -83,20 +91,58 @@ impl<R: Real> CudaBlocks<R> {
             tally: device.allocate(TALLY * 8)?,
             precision: PhantomData,
         };
-        let initial = device.upload(Number::wrap(problem.initial_states()))?;
-        let arguments = trajectory
-            .arguments(trajectory.states(), None)
-            .buffer(&made.listed)
-            .word(count)
+        made.open_all(cuda, problem, trajectory)?;
+        Ok(made)
+    }
+
+    /// Opens all blocks, to start from the initial states, or from the problem's guess.
+    fn open_all<D: Recurrence<Real = R>>(
+        &self,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+    ) -> Result<()> {
+        let initial = cuda.device.upload(Number::wrap(problem.initial_states()))?;
+        let guessed = u64::from(problem.guess().is_some());
+        if self.cell.is_some() {
+            let arguments = self
+                .whole(trajectory)
+                .buffer(&initial)
+                .word(trajectory.max_steps as u64)
+                .buffer(&self.next)
+                .buffer(&self.open)
+                .word(guessed);
+            let grid = Grid::over(self.count * trajectory.words(), THREADS, 1);
+            // SAFETY: the arguments of `open_whole`; blocks are within the trajectory.
+            return unsafe { cuda.modules.states()?.launch("open_whole", grid, &arguments) };
+        }
+        let arguments = self
+            .of_blocks(trajectory, None)
+            .word(self.count as u64)
             .buffer(&initial)
             .word(trajectory.max_steps as u64)
-            .buffer(&made.next)
-            .buffer(&made.open)
-            .word(parts as u64)
-            .word(u64::from(problem.guess().is_some()));
+            .buffer(&self.next)
+            .buffer(&self.open)
+            .word(self.parts as u64)
+            .word(guessed);
+        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
+        let grid = (self.count, 1);
         // SAFETY: the arguments of `open_all`; blocks are within the trajectory.
-        unsafe { kernels.launch("open_all", (blocks, 1), &arguments, problem.params(), None) }?;
-        Ok(made)
+        unsafe { kernels.launch("open_all", grid, &arguments, problem.params(), None) }
+    }
+
+    /// The arguments of sweeps, and the blocks.
+    fn of_blocks(&self, trajectory: &CudaTrajectory<R>, tolerance: Option<Tolerance>) -> Arguments {
+        trajectory.arguments(trajectory.states(), tolerance).buffer(&self.listed)
+    }
+
+    /// The first arguments of what moves whole states.
+    fn whole(&self, trajectory: &CudaTrajectory<R>) -> Arguments {
+        Arguments::default()
+            .buffer(trajectory.states())
+            .buffer(&self.listed)
+            .word(self.count as u64)
+            .word(trajectory.words() as u64)
     }
 
     /// Rolls the open blocks, and opens those that were not started from what is now before them.
@@ -108,13 +154,35 @@ impl<R: Real> CudaBlocks<R> {
         tolerance: Tolerance,
         merge: bool,
     ) -> Result<BlockSweep> {
-        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
-        let grid = (self.count, 1);
         self.tally.clear(0, TALLY * 8)?;
         self.any.clear(0, self.count * 4)?;
-        let arguments = trajectory
-            .arguments(trajectory.states(), Some(tolerance))
-            .buffer(&self.listed)
+        match self.cell {
+            Some(cell) => self.sweep_cell(cell, cuda, problem, trajectory, tolerance, merge),
+            None => self.sweep_parts(cuda, problem, trajectory, tolerance, merge),
+        }?;
+        let mut words = [0u64; TALLY];
+        self.tally.read(0, &mut words)?;
+        let [steps, open, met, residual, all] = words;
+        let [met, residual, all] = [met, residual, all].map(f64::from_bits);
+        let steps = (steps as usize).div_ceil(self.parts);
+        let open = open as usize;
+        let rolled = std::mem::replace(&mut self.left, open);
+        Ok(BlockSweep { rolled, steps, open, met, residual, all })
+    }
+
+    /// The same, a thread for each part of a block.
+    fn sweep_parts<D: Recurrence<Real = R>>(
+        &self,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        tolerance: Tolerance,
+        merge: bool,
+    ) -> Result<()> {
+        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
+        let grid = (self.count, 1);
+        let arguments = self
+            .of_blocks(trajectory, Some(tolerance))
             .word(self.count as u64)
             .buffer(&self.next)
             .buffer(&self.starts)
@@ -124,9 +192,8 @@ impl<R: Real> CudaBlocks<R> {
             .word(u64::from(merge));
         // SAFETY: the arguments of `roll_open`; blocks are within the trajectory.
         unsafe { kernels.launch("roll_open", grid, &arguments, problem.params(), None) }?;
-        let arguments = trajectory
-            .arguments(trajectory.states(), Some(tolerance))
-            .buffer(&self.listed)
+        let arguments = self
+            .of_blocks(trajectory, Some(tolerance))
             .word(self.count as u64)
             .buffer(&self.starts)
             .buffer(&self.next)
@@ -137,15 +204,43 @@ impl<R: Real> CudaBlocks<R> {
             .word(Tolerance::SIZE_STEPS as u64)
             .word(trajectory.max_steps as u64);
         // SAFETY: the arguments of `look`; blocks are within the trajectory.
-        unsafe { kernels.launch("look", grid, &arguments, problem.params(), None) }?;
-        let mut words = [0u64; TALLY];
-        self.tally.read(0, &mut words)?;
-        let [steps, open, met, residual, all] = words;
-        let [met, residual, all] = [met, residual, all].map(f64::from_bits);
-        let steps = (steps as usize).div_ceil(self.parts);
-        let open = open as usize;
-        let rolled = std::mem::replace(&mut self.left, open);
-        Ok(BlockSweep { rolled, steps, open, met, residual, all })
+        unsafe { kernels.launch("look", grid, &arguments, problem.params(), None) }
+    }
+
+    /// The same by the kernels of a cell.
+    fn sweep_cell<D: Recurrence<Real = R>>(
+        &self,
+        cell: BuiltIn,
+        cuda: &Cuda,
+        problem: &Problem<'_, D>,
+        trajectory: &CudaTrajectory<R>,
+        tolerance: Tolerance,
+        merge: bool,
+    ) -> Result<()> {
+        let task = Task {
+            starts: &self.next,
+            open: Some(&self.open),
+            started: Some(&self.starts),
+            rolled: None,
+            tally: Some(&self.tally),
+            merge,
+        };
+        let given = || self.of_blocks(trajectory, Some(tolerance));
+        cuda.roll_cells(cell, problem, self.count, given(), &task)?;
+        let arguments = given()
+            .word(self.count as u64)
+            .buffer(&self.starts)
+            .buffer(&self.next)
+            .buffer(&self.open)
+            .buffer(&self.any)
+            .buffer(&self.tally)
+            .word(Tolerance::SIZE_STEPS as u64)
+            .word(trajectory.max_steps as u64)
+            .word(self.n as u64);
+        let kernel = format!("look_whole_{}", suffix::<R>());
+        let grid = Grid::over(self.count * 32, THREADS, 1);
+        // SAFETY: the arguments of the kernel; blocks are within the trajectory.
+        unsafe { cuda.modules.look()?.launch(&kernel, grid, &arguments) }
     }
 
     /// The open blocks in order, and what all were started from, `[blocks, n]`.
@@ -164,11 +259,14 @@ impl<R: Real> CudaBlocks<R> {
         problem: &Problem<'_, D>,
         trajectory: &CudaTrajectory<R>,
     ) -> Result<()> {
-        let arguments = trajectory
-            .arguments(trajectory.states(), None)
-            .buffer(&self.listed)
-            .word(self.count as u64)
-            .buffer(&self.starts);
+        if self.cell.is_some() {
+            let arguments = self.whole(trajectory).buffer(&self.starts);
+            let grid = Grid::over(self.count * trajectory.words(), THREADS, 1);
+            // SAFETY: the arguments of `settle_whole`; blocks are within the trajectory.
+            return unsafe { cuda.modules.states()?.launch("settle_whole", grid, &arguments) };
+        }
+        let arguments =
+            self.of_blocks(trajectory, None).word(self.count as u64).buffer(&self.starts);
         let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
         let grid = (self.count, 1);
         // SAFETY: the arguments of `settle`; blocks are within the trajectory.

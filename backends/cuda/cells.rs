@@ -1,10 +1,8 @@
-//! The built-in cells in order: a warp for each sequence, or, of more than 32 units, a block of threads.
+//! The built-in cells: a warp for each block of time, or, of more than 32 units, a block of threads.
 
 use super::Cuda;
-use super::driver::{Arguments, Grid, Number};
+use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::suffix;
-use super::trajectory::CudaTrajectory;
-use crate::backend::Block;
 use crate::cells::{BuiltIn, Kind};
 use crate::dynamics::Recurrence;
 use crate::error::Result;
@@ -46,58 +44,83 @@ pub(super) fn threads_of(cell: BuiltIn) -> usize {
     }
 }
 
-impl Cuda {
-    /// The cell whose kernel runs the steps of `problem` in order.
-    pub(super) fn cell<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Option<BuiltIn> {
-        let cell = problem.dynamics().built_in()?;
-        let units = SMALLEST..=largest::<D::Real>(cell.kind);
-        (self.step.is_none() && units.contains(&cell.hidden)).then_some(cell)
-    }
+/// Blocks of time that a kernel of a cell rolls, besides where they are: as `ptx/task.cuh`. What is `None` is left out.
+pub(super) struct Task<'b> {
+    /// What each starts from, `[blocks, n]`.
+    pub(super) starts: &'b Buffer,
+    /// 1 for those that are rolled; without it, all are.
+    pub(super) open: Option<&'b Buffer>,
+    /// Takes the starts of those, `[blocks, n]`.
+    pub(super) started: Option<&'b Buffer>,
+    /// How far each was rolled.
+    pub(super) rolled: Option<&'b Buffer>,
+    /// What all came to.
+    pub(super) tally: Option<&'b Buffer>,
+    /// Whether a block ends where it meets what is stored, within the tolerance of the arguments.
+    pub(super) merge: bool,
+}
 
-    /// Runs blocks from `starts` `[blocks, n]` in order with the kernel of a built-in cell; false where there is none for the steps of
-    /// `problem`.
-    pub(super) fn run_cells<D: Recurrence>(
+impl Cuda {
+    /// The cell whose kernel rolls that many blocks of `problem`, if there is one and a thread for each block is not faster.
+    pub(super) fn cell<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,
-        trajectory: &CudaTrajectory<D::Real>,
-        blocks: &[Block],
-        starts: &[D::Real],
-    ) -> Result<bool> {
-        let Some(cell) = self.cell(problem) else { return Ok(false) };
+        blocks: usize,
+    ) -> Option<BuiltIn> {
+        /// Warps of a multiprocessor that hide each other's latency.
+        const WARPS: usize = 8;
+        let cell = problem.dynamics().built_in()?;
+        let units = SMALLEST..=largest::<D::Real>(cell.kind);
+        // A thread takes as much longer as there are units. A warp leaves lanes idle, which counts once there are more than enough.
+        let many = cell.hidden * WARPS * self.device.processors();
+        let by_threads = cell.hidden < NARROW && blocks > many;
+        (self.step.is_none() && units.contains(&cell.hidden) && !by_threads).then_some(cell)
+    }
+
+    /// Rolls `count` blocks with the kernel of `cell`; `given` are the arguments of sweeps, followed by the blocks.
+    pub(super) fn roll_cells<D: Recurrence>(
+        &self,
+        cell: BuiltIn,
+        problem: &Problem<'_, D>,
+        count: usize,
+        given: Arguments,
+        task: &Task<'_>,
+    ) -> Result<()> {
         let name = match cell.kind {
             Kind::Elman => "elman",
             Kind::Gru => "gru",
             Kind::Lem => "lem",
             Kind::Lstm => "lstm",
         };
-        let listed = self.upload_blocks(problem, trajectory, blocks)?;
-        let starts = self.device.upload(Number::wrap(starts))?;
         let params = self.device.upload(Number::wrap(problem.params()))?;
         let (inputs, units) = (problem.input_dim() as u64, cell.hidden as u64);
         let precision = suffix::<D::Real>();
-        let of_trajectory =
-            || -> Arguments { trajectory.arguments(trajectory.states(), None).buffer(&listed) };
+        let at = |buffer: Option<&Buffer>| buffer.map_or(0, Buffer::address);
+        let task = [
+            task.starts.address(),
+            at(task.open),
+            at(task.started),
+            at(task.rolled),
+            at(task.tally),
+            u64::from(task.merge),
+        ];
+        let of_cell = |arguments: Arguments| {
+            arguments.structure(&task).buffer(&params).word(inputs).word(units)
+        };
         let (kernel, grid, arguments);
         if cell.hidden <= NARROW {
             let held = if cell.hidden <= 16 { 16 } else { 32 };
             kernel = format!("run_{name}_{held}_{precision}");
-            grid = Grid::over(blocks.len() * WARP, THREADS, 1);
-            arguments = of_trajectory()
-                .word(blocks.len() as u64)
-                .buffer(&starts)
-                .buffer(&params)
-                .word(inputs)
-                .word(units)
-                .number(cell.dt);
+            grid = Grid::over(count * WARP, THREADS, 1);
+            arguments = of_cell(given.word(count as u64)).number(cell.dt);
         } else {
             let held = if cell.hidden <= 64 { 64 } else { 128 };
             kernel = format!("run_wide_{name}_{held}_{precision}");
-            grid = Grid { blocks: [blocks.len(), 1], threads: threads_of(cell) };
-            arguments = of_trajectory().buffer(&starts).buffer(&params).word(inputs).word(units);
+            grid = Grid { blocks: [count, 1], threads: threads_of(cell) };
+            arguments = of_cell(given);
         }
         let module = self.modules.cell(&kernel)?;
         // SAFETY: the arguments of the kernel; the blocks are within the inputs and the states, and the parameters are the cell's.
-        unsafe { module.launch(&kernel, grid, &arguments) }?;
-        Ok(true)
+        unsafe { module.launch(&kernel, grid, &arguments) }
     }
 }

@@ -23,7 +23,8 @@ const DERIVATIVES: &str = include_str!("../../ptx/built/derivatives.ptx");
 const PRODUCTS: &str = include_str!("../../ptx/built/products.ptx");
 /// `ptx/states.cu`.
 const STATES: &str = include_str!("../../ptx/built/states.ptx");
-
+/// `ptx/look.cu`.
+const LOOK: &str = include_str!("../../ptx/built/look.ptx");
 /// `ptx/cells.cu`.
 const CELLS: &str = include_str!("../../ptx/built/cells.ptx");
 /// `ptx/wide_cells.cu`.
@@ -117,7 +118,7 @@ impl Modules {
     /// The structure of the Jacobians of `problem`, whatever its size, in blocks of one size.
     pub(super) fn structure<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Structure {
         if problem.state_dim() <= programs::LOOKED_AT {
-            return problem.structure().in_equal_blocks();
+            return programs::structure(problem);
         }
         let known = || self.structures.lock().unwrap_or_else(PoisonError::into_inner);
         let identity = problem.graph_identity();
@@ -148,6 +149,11 @@ impl Modules {
         self.module(STATES.to_owned())
     }
 
+    /// What compares states at borders.
+    pub(super) fn look(&self) -> Result<Arc<Module>> {
+        self.module(LOOK.to_owned())
+    }
+
     /// What moves the borders of chunks.
     pub(super) fn borders(&self) -> Result<Arc<Module>> {
         self.module(BORDERS.to_owned())
@@ -158,7 +164,7 @@ impl Modules {
         self.module(PRODUCTS.to_owned())
     }
 
-    /// A cell in order.
+    /// What rolls a cell.
     pub(super) fn cell(&self, kernel: &str) -> Result<Arc<Module>> {
         let text = if kernel.starts_with("run_wide_") { WIDE_CELLS } else { CELLS };
         self.module(only(text, &[kernel]))
@@ -217,7 +223,7 @@ impl Modules {
         self.kernels(tangent.identity, Kind::Pushing(all), || gradients::pushing::<R>(tangent, all))
     }
 
-    /// The kernels that roll the steps of `problem`, or those that the user's `text` makes.
+    /// The kernel that rolls the steps of `problem`, or those that the user's `text` makes.
     pub(super) fn rolling<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,

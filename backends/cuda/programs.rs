@@ -56,8 +56,8 @@ impl Made {
     }
 }
 
-/// The kernels that roll blocks by a list.
-pub(super) const ROLLING: [&str; 2] = ["roll", "sizes"];
+/// The kernel that rolls blocks by a list.
+pub(super) const ROLLING: [&str; 1] = ["roll"];
 /// Those of block Jacobi.
 pub(super) const SETTLING: [&str; 4] = ["open_all", "roll_open", "look", "settle"];
 
@@ -74,7 +74,11 @@ pub(super) fn structure<D: Recurrence>(problem: &Problem<'_, D>) -> Structure {
         }
         (known, _) => known,
     };
-    found.in_equal_blocks()
+    let found = found.in_equal_blocks();
+    // A thread solves the whole of an equation, and so has the whole state.
+    let whole = problem.dynamics().unknown_dim() > 0;
+    let in_one = found == Structure::Diagonal && problem.state_dim() <= SMALL_STATE;
+    if whole && !in_one { Structure::Dense } else { found }
 }
 
 /// How the steps of a problem are shared out among threads.

@@ -2,9 +2,9 @@
 
 use super::Cuda;
 use super::blocks::CudaBlocks;
-use super::cells::threads_of;
+use super::cells::{Task, threads_of};
 use super::driver::{Arguments, Buffer, Grid, Number};
-use super::kernels::{Kernels, THREADS};
+use super::kernels::{Kernels, THREADS, suffix};
 use super::maps::CudaMaps;
 use super::newton::Form;
 use super::programs::parts_of;
@@ -22,6 +22,15 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 impl Cuda {
+    /// Threads that roll a block of `problem`, of so many.
+    fn threads<D: Recurrence>(&self, problem: &Problem<'_, D>, blocks: usize) -> usize {
+        // To look at the step takes time, and these cells' units all depend on each other.
+        match self.cell(problem, blocks) {
+            Some(cell) => threads_of(cell),
+            None => parts_of(problem.state_dim(), self.modules.structure(problem)).max(1),
+        }
+    }
+
     /// Rolls blocks that are already on the device from the states in `starts`.
     #[allow(clippy::too_many_arguments)]
     fn roll_blocks<D: Recurrence>(
@@ -34,20 +43,31 @@ impl Cuda {
         starts: &[D::Real],
         merge: Option<Tolerance>,
     ) -> Result<Vec<Rolled>> {
-        let kernels = self.modules.rolling(problem, self.step.as_deref())?;
         let starts = self.device.upload(Number::wrap(starts))?;
         let mut rolled = self.device.allocate(count * 16)?;
         rolled.clear(0, count * 16)?;
-        let arguments = trajectory
-            .arguments(states, merge)
-            .buffer(blocks)
-            .word(count as u64)
-            .buffer(&starts)
-            .buffer(&rolled)
-            .word(u64::from(merge.is_some()));
-        let grid = (count, 1);
-        // SAFETY: the arguments of `roll`; the blocks are within the inputs and the states.
-        unsafe { kernels.launch("roll", grid, &arguments, problem.params(), None) }?;
+        let given = trajectory.arguments(states, merge).buffer(blocks);
+        if let Some(cell) = self.cell(problem, count) {
+            let task = Task {
+                starts: &starts,
+                open: None,
+                started: None,
+                rolled: Some(&rolled),
+                tally: None,
+                merge: merge.is_some(),
+            };
+            self.roll_cells(cell, problem, count, given, &task)?;
+        } else {
+            let kernels = self.modules.rolling(problem, self.step.as_deref())?;
+            let arguments = given
+                .word(count as u64)
+                .buffer(&starts)
+                .buffer(&rolled)
+                .word(u64::from(merge.is_some()));
+            let grid = (count, 1);
+            // SAFETY: the arguments of `roll`; the blocks are within the inputs and the states.
+            unsafe { kernels.launch("roll", grid, &arguments, problem.params(), None) }?;
+        }
         let mut words = vec![0u64; 2 * count];
         rolled.read(0, &mut words)?;
         let result = |words: &[u64]| Rolled {
@@ -81,12 +101,8 @@ impl<D: Recurrence> Sweep<D> for Cuda {
     }
 
     fn full(&self, problem: &Problem<'_, D>) -> usize {
-        // To look at the step takes time, and these cells' units all depend on each other.
-        let threads = match self.cell(problem) {
-            Some(cell) => threads_of(cell),
-            None => parts_of(problem.state_dim(), self.modules.structure(problem)),
-        };
-        (THREADS * self.device.processors()).div_ceil(threads.max(1))
+        let threads = self.threads(problem, problem.batch_size());
+        (THREADS * self.device.processors()).div_ceil(threads)
     }
 
     fn structure(&self, problem: &Problem<'_, D>) -> Structure {
@@ -112,26 +128,34 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         const BLOCK: f64 = 128.0;
         /// Instructions that a multiprocessor issues in a cycle, each for 32 threads.
         const ISSUED: f64 = 4.0;
+        /// Cycles of a sweep besides its steps: to launch it, and to read what it came to.
+        const SWEEP: f64 = 3e4;
         let params = Parameter::from_slice(problem.params());
         let Counted { operations: Operations { vector, single }, chain } =
             problem.dynamics().count(params);
-        let instructions = (vector + single) as f64;
+        let (total, batch) = (problem.total_steps() as f64, problem.batch_size() as f64);
+        let blocks = (total / BLOCK).max(batch);
+        let threads = self.threads(problem, blocks as usize);
+        let shared_by = match self.cell(problem, blocks as usize) {
+            Some(cell) => cell.hidden,
+            None => threads,
+        };
+        let instructions = (vector + single) as f64 / shared_by as f64;
         // A warp issues an instruction every other cycle at best.
-        let alone = |instructions: f64| f64::from(chain).max(2.0 * instructions) + MEMORY;
-        let cell = self.cell(problem);
-        // To look at the step takes time, and these cells' units all depend on each other.
-        let parts = match cell {
-            Some(_) => 1,
-            None => parts_of(problem.state_dim(), self.modules.structure(problem)),
-        };
-        let thread = alone(instructions / parts as f64);
-        let in_order = match cell {
-            Some(cell) => alone(instructions / cell.hidden as f64),
-            None => thread,
-        };
-        let throughput = instructions / (32.0 * ISSUED * self.device.processors() as f64);
-        let blocks = (problem.total_steps() as f64 / BLOCK).max(1.0);
-        Cost { in_order, in_blocks: (thread / blocks).max(throughput), pilot: 2.0 * thread }
+        let alone = f64::from(chain).max(2.0 * instructions) + MEMORY;
+        let throughput =
+            threads as f64 * instructions / (32.0 * ISSUED * self.device.processors() as f64);
+        Cost {
+            // Sequences are beside each other.
+            in_order: alone * problem.max_steps() as f64 / total,
+            in_blocks: (alone / blocks).max(throughput) + SWEEP / total,
+            pilot: 2.0 * alone,
+        }
+    }
+
+    fn block_per_memory(&self) -> usize {
+        // Until the device is full, a block takes as long as it has steps, whatever else there is to do.
+        2
     }
 
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
@@ -181,7 +205,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
 
     fn read_sizes(
         &self,
-        problem: &Problem<'_, D>,
+        _: &Problem<'_, D>,
         trajectory: &Self::Trajectory,
         blocks: &[Block],
         sizes: &mut [D::Real],
@@ -193,18 +217,19 @@ impl<D: Recurrence> Sweep<D> for Cuda {
             .iter()
             .flat_map(|block| [0, trajectory.place(block) as u64, block.start as u64])
             .collect();
-        let blocks_listed = self.device.upload(&words)?;
+        let listed = self.device.upload(&words)?;
         let out = self.device.allocate(size_of_val(sizes))?;
-        let arguments = trajectory
-            .arguments(&trajectory.states, None)
-            .buffer(&blocks_listed)
+        let arguments = Arguments::default()
+            .buffer(&trajectory.states)
+            .buffer(&listed)
             .word(blocks.len() as u64)
+            .word(trajectory.n as u64)
             .buffer(&out)
             .word(Tolerance::SIZE_STEPS as u64);
-        let kernels = self.modules.rolling(problem, self.step.as_deref())?;
-        let grid = (blocks.len(), 1);
-        // SAFETY: the arguments of `sizes`; no block has more steps before it than its sequence.
-        unsafe { kernels.launch("sizes", grid, &arguments, problem.params(), None) }?;
+        let kernel = format!("sizes_{}", suffix::<D::Real>());
+        let grid = Grid::over(sizes.len(), THREADS, 1);
+        // SAFETY: the arguments of the kernel; no block has more steps before it than its sequence.
+        unsafe { self.modules.look()?.launch(&kernel, grid, &arguments) }?;
         out.read(0, Number::wrap_mut(sizes))
     }
 
@@ -246,9 +271,6 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         blocks: &[Block],
         starts: &[D::Real],
     ) -> Result<()> {
-        if self.run_cells(problem, trajectory, blocks, starts)? {
-            return Ok(());
-        }
         self.roll(problem, trajectory, blocks, starts, None).map(drop)
     }
 

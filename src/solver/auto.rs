@@ -1,6 +1,7 @@
 //! The automatic choice.
 
 use super::coarse::Coarse;
+use super::jacobi::Unsettled;
 use super::newton::{Ending, Outcome};
 use super::run::Run;
 use super::{Linearization, Method, blocks, coarse, elk, jacobi, newton, pilot};
@@ -10,8 +11,6 @@ use crate::error::Result;
 
 /// Below this many steps in all nothing beats the loop.
 const SHORT: usize = 256;
-/// A block is to be this many times as long as the dynamics remember, where the trajectory allows.
-const BLOCK_PER_MEMORY: usize = 8;
 /// No block need be shorter than this, however soon the dynamics forget.
 const SHORTEST_BLOCK: usize = 128;
 /// Share of the loop's cost that a pilot may take.
@@ -32,7 +31,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     let (total, width) = (problem.total_steps(), run.backend.width());
     if let Some(block) = run.settings.block {
         "block length given".clone_into(&mut run.reason);
-        return jacobi::solve(run, block, None, true);
+        return jacobi::solve(run, block, None, Unsettled::RunInOrder);
     }
     if total < SHORT {
         return in_order(run, format!("{total} steps are too few to share out"));
@@ -48,6 +47,16 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     if by_shooting(run, gain, cost.in_order)? {
         return Ok(());
     }
+    // Two sweeps that cost no more than a pilot might tell more, and perhaps that nothing is left to do.
+    let block = run.block_of(SHORTEST_BLOCK);
+    let allowed = run.sweep_limit(block) > 2;
+    if 2.0 < PILOT_SHARE * gain && allowed && problem.guess().is_none() {
+        run.reason = format!("a sweep costs {:.1} % of the loop", 100.0 / gain);
+        if jacobi::attempt(run, block)? {
+            return Ok(());
+        }
+        run.reason.clear();
+    }
     let affordable = PILOT_SHARE * total as f64 * cost.in_order / cost.pilot;
     if affordable < SHORTEST_PILOT as f64 {
         return in_order(run, "a pilot would cost too much of the loop".to_owned());
@@ -56,7 +65,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
     let probe = pilot::probe(problem, run.backend, &run.trajectory, pilot, run.tolerance)?;
     let longest_block = blocks::length_for(problem, 1, width);
     if let Some(memory) = probe.merged_after.or(probe.predicted) {
-        let wanted = BLOCK_PER_MEMORY * memory;
+        let wanted = run.backend.block_per_memory() * memory;
         let groups =
             blocks::groups_for(total, width, wanted.max(SHORTEST_BLOCK), run.backend.groups());
         let block = blocks::length_for(problem, groups, width);
@@ -64,7 +73,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) -> 
         let work = 1.0 + memory as f64 / block as f64;
         if memory <= longest_block && work < gain {
             run.reason = format!("trajectories meet within {memory} steps");
-            return jacobi::solve(run, block, None, true);
+            return jacobi::solve(run, block, None, Unsettled::RunInOrder);
         }
     }
     if newton_pays(run, probe.growth, longest_block, gain) {
@@ -123,7 +132,7 @@ fn by_shooting<D: Recurrence, B: Sweep<D>>(
         return Ok(true);
     }
     run.reason = format!("differences grow {growth:.1} times on a coarser grid");
-    jacobi::solve(run, block, Some(coarse), true)?;
+    jacobi::solve(run, block, Some(coarse), Unsettled::RunInOrder)?;
     Ok(true)
 }
 
@@ -136,7 +145,8 @@ fn by_newton<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>, gain: f64)
     /// Sweeps below which ELK is not begun.
     const FEWEST: usize = 3;
     let size = run.backend.structure(run.problem).block_size(run.problem.state_dim());
-    let affordable = NEWTON_SHARE * gain / (1.0 + TANGENT * size as f64);
+    let begun = run.sweeps as f64;
+    let affordable = begun + NEWTON_SHARE * gain / (1.0 + TANGENT * size as f64);
     let damped = affordable as usize;
     let limit = run.sweep_limit(newton::chunk_length(run, Linearization::Full, None));
     let ending = Ending::Impatient { limit, damped };

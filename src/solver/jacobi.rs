@@ -21,13 +21,23 @@ use crate::solution::Termination;
 /// How much nearer than the tolerance to its old trajectory a block whose start the maps have moved is to be where it stops.
 const MERGED: f64 = 0.25;
 
-/// Block Jacobi on blocks of `len` steps, from what a `coarse` grid tells, if anything. With `fall_back`, blocks that do
-/// not settle are run in order.
+/// What becomes of blocks that do not settle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsettled {
+    /// They are rolled again, until no more sweeps are allowed.
+    SweptOn,
+    /// They are run in order.
+    RunInOrder,
+    /// They are left to another method.
+    Left,
+}
+
+/// Block Jacobi on blocks of `len` steps, from what a `coarse` grid tells, if anything.
 pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     len: usize,
     coarse: Option<Coarse<D::Real>>,
-    fall_back: bool,
+    unsettled: Unsettled,
 ) -> Result<()> {
     let n = run.problem.state_dim();
     let limit = run.sweep_limit(len);
@@ -35,7 +45,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         && limit > 0
         && let Some(blocks) = run.backend.cut(run.problem, &run.trajectory, len)?
     {
-        return with_blocks_of_the_backend(run, len, blocks, fall_back);
+        return with_blocks_of_the_backend(run, len, blocks, unsettled).map(drop);
     }
     let blocks = partition(run.problem, len);
     run.describe_blocks(&blocks);
@@ -88,11 +98,11 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
             break;
         }
         let last = run.sweeps == limit;
-        let unsettled = match maps {
+        let lasting = match maps {
             Some(_) => stalled,
             None => run.sweeps >= 2 && active.len() * 2 > before,
         };
-        if fall_back && (last || unsettled) {
+        if unsettled == Unsettled::RunInOrder && (last || lasting) {
             run.reason.push_str("; blocks did not settle, the rest ran in order");
             run_rest_in_order(run, &blocks, &mut starts, &active)?;
             active.clear();
@@ -126,20 +136,32 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     Ok(())
 }
 
-/// The same where the backend keeps the blocks, so that a sweep tells of itself in a few numbers.
+/// Block Jacobi on blocks of `len` steps that the backend keeps, if it can, as long as they settle: whether all have. The trajectory is
+/// else of no use.
+pub(super) fn attempt<D: Recurrence, B: Sweep<D>>(
+    run: &mut Run<'_, '_, D, B>,
+    len: usize,
+) -> Result<bool> {
+    match run.backend.cut(run.problem, &run.trajectory, len)? {
+        Some(blocks) => with_blocks_of_the_backend(run, len, blocks, Unsettled::Left),
+        None => Ok(false),
+    }
+}
+
+/// [`solve`] where the backend keeps the blocks, so that a sweep tells of itself in a few numbers; false where blocks are left.
 fn with_blocks_of_the_backend<D: Recurrence, B: Sweep<D>>(
     run: &mut Run<'_, '_, D, B>,
     len: usize,
     mut blocks: B::Blocks,
-    fall_back: bool,
-) -> Result<()> {
+    unsettled: Unsettled,
+) -> Result<bool> {
     run.blocks = (0..run.problem.batch_size()).map(|b| run.problem.steps(b).div_ceil(len)).sum();
     run.block = len.min(run.problem.max_steps());
     run.method = Method::Sweeps(Linearization::Zero);
-    let limit = run.sweep_limit(len);
+    let (begun, limit) = (run.sweeps, run.sweep_limit(len));
     let (mut met, mut before) = (0.0, usize::MAX);
     loop {
-        let merge = run.sweeps > 0;
+        let merge = run.sweeps > begun;
         let (trajectory, tolerance) = (&mut run.trajectory, run.tolerance);
         let sweep =
             run.backend.sweep_blocks(run.problem, trajectory, &mut blocks, tolerance, merge)?;
@@ -148,28 +170,33 @@ fn with_blocks_of_the_backend<D: Recurrence, B: Sweep<D>>(
         let BlockSweep { rolled: active, residual, steps, open, .. } = sweep;
         let flow = run.record(SweepRecord { active, residual, steps }, run.blocks - open);
         if open == 0 {
-            return run.backend.settle_blocks(run.problem, &mut run.trajectory, &blocks);
+            run.backend.settle_blocks(run.problem, &mut run.trajectory, &blocks)?;
+            return Ok(true);
         }
-        let last = run.sweeps == limit;
-        let unsettled = run.sweeps >= 2 && open * 2 > before;
+        let last = run.sweeps >= limit;
+        let lasting = run.sweeps >= begun + 2 && open * 2 > before;
         before = open;
-        if flow.is_continue() && !last && !(fall_back && unsettled) {
+        if flow.is_continue() && !last && (unsettled == Unsettled::SweptOn || !lasting) {
             continue;
+        }
+        if flow.is_continue() && unsettled == Unsettled::Left {
+            return Ok(false);
         }
         let (open, mut starts) = run.backend.read_blocks(&blocks)?;
         let blocks = partition(run.problem, len);
-        if flow.is_continue() && fall_back {
+        if flow.is_continue() && unsettled == Unsettled::RunInOrder {
             run.reason.push_str("; blocks did not settle, the rest ran in order");
             run_rest_in_order(run, &blocks, &mut starts, &open)?;
             let ends = run.stored_starts(&blocks)?;
             let all: Vec<usize> = (0..blocks.len()).collect();
             let n = run.problem.state_dim();
             run.residual = larger(met, largest_distance(&all, &starts, &ends, n));
-            return run.backend.write_starts(&mut run.trajectory, &blocks, &starts);
+            run.backend.write_starts(&mut run.trajectory, &blocks, &starts)?;
+            return Ok(true);
         }
         let why = if flow.is_break() { Termination::Stopped } else { Termination::SweepLimit };
         run.give_up(open.iter().map(|&i| &blocks[i]), why);
-        return Ok(());
+        return Ok(true);
     }
 }
 

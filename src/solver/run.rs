@@ -1,5 +1,6 @@
 //! One solve: what every method shares.
 
+use super::jacobi::Unsettled;
 use super::{
     Linearization, Method, Progress, Solver, Tolerance, auto, blocks, coarse, elk, jacobi, newton,
 };
@@ -57,11 +58,11 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
                 let block = settings.block.unwrap_or_else(|| coarse::block(&run));
                 let blocks = blocks::partition(problem, block);
                 let coarse = coarse::run(&mut run, &blocks, true)?;
-                jacobi::solve(&mut run, block, coarse, false)?;
+                jacobi::solve(&mut run, block, coarse, Unsettled::SweptOn)?;
             }
             Method::Sweeps(Linearization::Zero) => {
                 let block = settings.block.unwrap_or_else(|| run.default_block());
-                jacobi::solve(&mut run, block, None, false)?;
+                jacobi::solve(&mut run, block, None, Unsettled::SweptOn)?;
             }
             Method::Sweeps(linearization) => {
                 let chunk = || newton::chunk_length(&run, linearization, None);
@@ -146,7 +147,8 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
 
     /// Sweeps allowed: by default those after which every sequence in blocks of `len` steps is exact.
     pub(super) fn sweep_limit(&self, len: usize) -> usize {
-        self.settings.max_sweeps.unwrap_or(self.problem.max_steps().div_ceil(len))
+        let exact = self.problem.max_steps().div_ceil(len);
+        self.settings.max_sweeps.unwrap_or(self.sweeps + exact)
     }
 
     /// For each block the initial state of its sequence.

@@ -158,3 +158,56 @@ impl Residual for Saturating {
         r[0] = (z[0] - u[0] * 20.0).atan() + (z[0] - x[0]) * 1e-3;
     }
 }
+
+/// Backward Euler for some oscillators that know nothing of each other, each followed by filters of what it does: the unknowns are the
+/// oscillators', the state has their filters, too.
+pub(crate) struct Uncoupled {
+    pub(crate) oscillators: usize,
+    pub(crate) filters: usize,
+}
+
+impl Residual for Uncoupled {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        self.oscillators * (2 + self.filters)
+    }
+    fn input_dim(&self) -> usize {
+        1
+    }
+    fn unknown_dim(&self) -> usize {
+        2 * self.oscillators
+    }
+    #[inline(always)]
+    fn residual<S: Scalar<Real = f64>>(
+        &self,
+        _: &[Param<S>],
+        z: &[S],
+        x: &[S],
+        u: &[S],
+        r: &mut [S],
+    ) {
+        for (i, (z, r)) in z.chunks(2).zip(r.chunks_mut(2)).enumerate() {
+            let x = &x[i * (2 + self.filters)..];
+            let h = 0.1 * (i + 1) as f64;
+            r[0] = z[0] - x[0] - z[1] * h;
+            r[1] = z[1] - x[1] - (u[0] - z[0].powi(3) - z[1]) * h;
+        }
+    }
+    #[inline(always)]
+    fn state<S: Scalar<Real = f64>>(&self, z: &[S], x: &[S], _: &[S], next: &mut [S]) {
+        let size = 2 + self.filters;
+        let states = next.chunks_mut(size).zip(x.chunks(size)).zip(z.chunks(2));
+        for ((next, x), z) in states {
+            next[..2].copy_from_slice(z);
+            for i in 2..size {
+                next[i] = (x[i] + next[i - 1]) * 0.5;
+            }
+        }
+    }
+    #[inline(always)]
+    fn guess<S: Scalar<Real = f64>>(&self, _: &[Param<S>], x: &[S], _: &[S], z: &mut [S]) {
+        for (z, x) in z.chunks_mut(2).zip(x.chunks(2 + self.filters)) {
+            z.copy_from_slice(&x[..2]);
+        }
+    }
+}

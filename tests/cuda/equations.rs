@@ -1,7 +1,7 @@
 //! Steps that are defined by an equation, against the CPU's.
 
 use crate::common::equations::{
-    Cubic, Pendulum, Saturating, Switched, VanDerPol, Vanishing, jumps,
+    Cubic, Pendulum, Saturating, Switched, Uncoupled, VanDerPol, Vanishing, jumps,
 };
 use crate::common::reference::difference;
 use crate::cuda;
@@ -79,6 +79,19 @@ fn stiff_and_constrained_steps() {
     let solution = Solver::sequential().solve(&problem, &cuda()).unwrap();
     let apart = difference(solution.states(), expected.states());
     assert!(solution.converged() && apart < 1e-10, "off by {apart:e}");
+}
+
+/// Maps of such steps fall into blocks, what solves them does not.
+#[test]
+fn unknowns_that_do_not_depend_on_each_other() {
+    let steps = 150;
+    let inputs = Array2::from_shape_vec((steps, 1), Noise::new(5).vec(steps, 1.0)).unwrap();
+    for (oscillators, filters) in [(2, 0), (4, 3)] {
+        let implicit = Implicit::new(Uncoupled { oscillators, filters });
+        let x0 = Array1::from_elem(oscillators * (2 + filters), 0.4);
+        let problem = Problem::new(&implicit, x0.view(), inputs.view()).unwrap();
+        every_method(&format!("{oscillators} oscillators"), &problem, true, 1e-11);
+    }
 }
 
 #[test]

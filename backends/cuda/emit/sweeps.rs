@@ -440,10 +440,6 @@ impl Markers for Step {
         }
         match (marker, operands) {
             ("registers", []) => return Some(self.registers(columns)),
-            ("store_sizes", [at]) => {
-                text.address(at);
-                self.each(|i| text.store(&format!("%size{i}"), i));
-            }
             ("clear_sizes", []) => self.each(|i| text.line(format!("mov.$ %size{i}, 0$0;"))),
             ("grow_sizes", []) => {
                 text.numbers(1);
