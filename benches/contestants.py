@@ -1,7 +1,8 @@
 """The same cells in JAX and PyTorch, and how they are timed: what `benches/peers.py` and `scripts/gpu-peers` share.
 
-Each function returns median seconds of a run, all in float32, warmed up, each run waited for. Inputs `[T, B, INPUT]` are normal and on
-the device, weights uniform within ±1/√n.
+Each function returns a `Time`, all in float32, warmed up, each run waited for. Inputs `[T, B, INPUT]` are normal and on
+the device, weights uniform within ±1/√n. `runs` says how many runs there are at least and at most: beyond the least there are no
+more after `ENOUGH` seconds.
 """
 
 import importlib.util
@@ -9,8 +10,19 @@ import statistics
 import sys
 import time
 import types
+import typing
 
 INPUT = 2
+# Seconds after which no run begins that need not.
+ENOUGH = 1.0
+RUNS = (3, 5)
+
+
+class Time(typing.NamedTuple):
+    """Median seconds of a run, and of how many."""
+
+    seconds: float
+    runs: int
 
 
 def installed(package):
@@ -22,18 +34,19 @@ def installed(package):
         return None
 
 
-def median_time(run, repeats=5, enough=1.0):
-    """Median seconds of `run`, warmed up."""
+def median_time(run, runs):
+    """The time of `run`, after a run that is not counted."""
     run()
+    least, most = runs
     times, started = [], time.perf_counter()
-    while len(times) < repeats and (not times or time.perf_counter() - started < enough):
+    while len(times) < least or (len(times) < most and time.perf_counter() - started < ENOUGH):
         begin = time.perf_counter()
         run()
         times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+    return Time(statistics.median(times), len(times))
 
 
-def jax_scan(n, steps, batch, unrolls=(1, 8), repeats=5):
+def jax_scan(n, steps, batch, unrolls=(1, 8), runs=RUNS):
     """A GRU by `lax.scan` under `jit`, the products with the inputs taken out of the loop; the fastest of `unrolls`."""
     import jax
     import jax.numpy as jnp
@@ -60,7 +73,7 @@ def jax_scan(n, steps, batch, unrolls=(1, 8), repeats=5):
         compiled = jax.jit(run)
         return lambda: compiled(inputs).block_until_ready()
 
-    return min(median_time(rolled(unroll), repeats) for unroll in unrolls)
+    return min(median_time(rolled(unroll), runs) for unroll in unrolls)
 
 
 def _seq1d():
@@ -77,7 +90,7 @@ def _seq1d():
     return seq1d
 
 
-def upstream_deer(n, steps, batch, repeats=5):
+def upstream_deer(n, steps, batch, runs=RUNS):
     """A GRU of Equinox by DEER's own `seq1d`, called as in its demonstration."""
     import equinox
     import jax
@@ -96,20 +109,20 @@ def upstream_deer(n, steps, batch, repeats=5):
     def run(initial, inputs, params):
         return jax.vmap(seq1d, in_axes=(None, 0, 1, None), out_axes=1)(step, initial, inputs, params).value
 
-    return median_time(lambda: run(initial, inputs, params).block_until_ready(), repeats)
+    return median_time(lambda: run(initial, inputs, params).block_until_ready(), runs)
 
 
-def torch_gru(n, steps, batch, device="cpu", repeats=5):
+def torch_gru(n, steps, batch, device="cpu", runs=RUNS):
     """`nn.GRU` under `no_grad`; on a card that is cuDNN's."""
     import torch
 
     torch.manual_seed(0)
     gru = torch.nn.GRU(INPUT, n).to(device)
     inputs = torch.randn(steps, batch, INPUT, device=device)
-    return _torch_time(lambda: gru(inputs), device, repeats)
+    return _torch_time(lambda: gru(inputs), device, runs)
 
 
-def pararnn_gru(n, steps, batch, device="cuda", repeats=5):
+def pararnn_gru(n, steps, batch, device="cuda", runs=RUNS):
     """ParaRNN's diagonal GRU by its fused kernel, with its product with the inputs."""
     import torch
     from pararnn.rnn_cell.gru_diag_mh import GRUDiagMH, GRUDiagMHConfig
@@ -119,10 +132,10 @@ def pararnn_gru(n, steps, batch, device="cuda", repeats=5):
         GRUDiagMHConfig(state_dim=n, input_dim=INPUT, num_heads=1, device=torch.device(device), mode="parallel_FUSED")
     )
     inputs = torch.randn(batch, steps, INPUT, device=device)
-    return _torch_time(lambda: cell(inputs), device, repeats)
+    return _torch_time(lambda: cell(inputs), device, runs)
 
 
-def _torch_time(run, device, repeats):
+def _torch_time(run, device, runs):
     import torch
 
     def waited():
@@ -131,7 +144,7 @@ def _torch_time(run, device, repeats):
             torch.cuda.synchronize()
 
     with torch.no_grad():
-        return median_time(waited, repeats)
+        return median_time(waited, runs)
 
 
 def length(steps):

@@ -27,6 +27,8 @@ from contestants import INPUT, installed, jax_scan, length, ratio, torch_gru
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTESTANTS = ["auto", "sequential", "jax", "torch"]
+# In a round, at least and at most: the rounds are runs, too.
+RUNS = (1, 5)
 
 
 def numbers(text):
@@ -92,8 +94,8 @@ def main():
                 if versions[name] is None or expected > chosen.limit:
                     continue
                 arguments = (n, steps, batch)
-                seconds = jax_scan(*arguments) if name == "jax" else torch_gru(*arguments)
-                figures[name] = last[name, batch, n] = seconds * 1e9 / (steps * batch)
+                timed = jax_scan(*arguments, runs=RUNS) if name == "jax" else torch_gru(*arguments, runs=RUNS)
+                figures[name] = last[name, batch, n] = timed.seconds * 1e9 / (steps * batch)
             for name in CONTESTANTS:
                 if figures.get(name):
                     measured[batch, n, steps][name].append(figures[name])
