@@ -41,7 +41,7 @@ impl Job {
     }
 }
 
-pub(crate) static JOBS: [Job; 6] = [
+pub(crate) static JOBS: [Job; 8] = [
     // DEER's own demonstration.
     Job {
         name: "demo",
@@ -68,6 +68,25 @@ pub(crate) static JOBS: [Job; 6] = [
         batch: 1,
         steps: 100_000,
         quick: (1, 300),
+        at_most: None,
+    },
+    // Many sequences: small states that give each multiprocessor hundreds of threads, and wide ones that share their weights.
+    Job {
+        name: "batch",
+        cell: Cell::Gru,
+        n: 2,
+        batch: 65_536,
+        steps: 256,
+        quick: (512, 4),
+        at_most: None,
+    },
+    Job {
+        name: "wide-batch",
+        cell: Cell::Gru,
+        n: 64,
+        batch: 256,
+        steps: 2048,
+        quick: (2, 8),
         at_most: None,
     },
     // Those of ParaRNN, and what there is room for in registers.

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! cargo run --release --features cuda --example gpu_speed -- --json speed.json
-//! cargo run --release --features cuda --example gpu_speed -- --job demo --once     one run, for a profiler
+//! cargo run --release --features cuda --example gpu_speed -- --job demo --once --method deer     one run, for a profiler
 //! scripts/emulated cargo run --release --features cuda --example gpu_speed -- --quick
 //! ```
 //!
 //! Times are on the clock and medians; the device, its kernels and the problem are warm. *Resident* has the states
-//! left on the device (`Solver::solve_resident`) and the inputs come from the host; *fetched* is `Solver::solve`.
+//! left on the device (`Solver::solve_resident`), where the inputs are from an earlier run; *fetched* is `Solver::solve`, which
+//! brings the states back. A method that is refused or fails has a reason in place of a time.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -24,13 +25,13 @@ use cust::CudaApiVersion;
 use deer_solver::{Backend, Cuda};
 use indicatif::{ProgressBar, ProgressStyle};
 use jobs::{JOBS, Job};
-use measure::Line;
+use measure::{Line, Method};
 use scan::Scan;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Times jobs on a CUDA device, in order and in parallel over time, and on the CPU.
+/// Times jobs on a CUDA device, by each method, and on the CPU.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
@@ -43,6 +44,9 @@ struct Options {
     /// Run each job once on the device and measure nothing: for a profiler
     #[arg(long)]
     once: bool,
+    /// What --once runs; `auto` with its gradient
+    #[arg(long, value_enum, default_value = "auto", requires = "once")]
+    method: Method,
     /// The device's number
     #[arg(long, default_value = "0", value_parser = count)]
     device: usize,
@@ -99,11 +103,11 @@ fn main() -> ExitCode {
 fn run(options: Options) -> Result<(), Misuse> {
     let device = Cuda::new(options.device)?.describe();
     let driver = CudaApiVersion::get()?;
-    let Options { quick, once, device: number, .. } = options;
+    let Options { quick, once, method, device: number, .. } = options;
     let jobs = if options.job.is_empty() { all() } else { options.job };
     if once {
         return jobs.into_iter().try_for_each(|job| match job {
-            Chosen::Job(job) => measure::once(job, quick, number),
+            Chosen::Job(job) => measure::once(job, method, quick, number),
             Chosen::Scan => scan::once(quick, number),
         });
     }
@@ -126,31 +130,33 @@ fn run(options: Options) -> Result<(), Misuse> {
         match job {
             Chosen::Job(job) => {
                 let line = measure::line(job, quick, number);
-                record.targets.extend(table::targets(job, &line));
+                // Targets are of the full sizes.
+                if !quick {
+                    record.targets.extend(table::targets(job, &line));
+                }
                 record.jobs.push(line);
             }
             Chosen::Scan => {
                 let scan = scan::measure(quick, number);
-                record.targets.push(table::scan_target(&scan));
+                if !quick {
+                    record.targets.push(table::scan_target(&scan));
+                }
                 record.scan = Some(scan);
             }
+        }
+        // What is measured is there, whatever the next job does.
+        if let Some(path) = &options.json {
+            std::fs::write(path, serde_json::to_string_pretty(&record)?)?;
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    if quick {
-        // They are of the full sizes.
-        record.targets.clear();
-    }
-    say(table::markdown(&record.jobs));
+    say(table::markdown(&record.jobs, !quick));
     if let Some(scan) = &record.scan {
         say(scan::sentence(scan));
     }
     if !record.targets.is_empty() {
         say(format!("\n{}", common::figure::targets(&record.targets)));
-    }
-    if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_string_pretty(&record)?)?;
     }
     let mut failed: Vec<&str> =
         record.jobs.iter().filter(|line| line.failed).map(|line| line.job).collect();

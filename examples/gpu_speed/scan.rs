@@ -63,13 +63,13 @@ fn upload(steps: usize, device: usize) -> Result<DeviceElements<f32>, Misuse> {
     Ok(Cuda::new(device)?.elements(&maps)?)
 }
 
-/// Seconds of a scan and of a copy, each after one that does not count.
+/// Seconds of a scan and of a copy, each after one that does not count and leaves its memory: from then on each of the two takes
+/// what the other gave back, where the backend keeps that much.
 fn medians(steps: usize, runs: usize, device: usize) -> Result<[f64; 2], Misuse> {
     let op = AffineDiagonal::new(N);
     let mut maps = upload(steps, device)?;
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..=runs {
-        // A clone goes back before the next one, so that its memory is at hand.
         maps.wait()?;
         let started = Instant::now();
         maps.scan(&op)?;
