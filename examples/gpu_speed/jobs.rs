@@ -86,7 +86,7 @@ pub(crate) static JOBS: [Job; 8] = [
         n: 64,
         batch: 256,
         steps: 2048,
-        quick: (2, 8),
+        quick: (2, 3),
         at_most: None,
     },
     // Those of ParaRNN, and what there is room for in registers.
