@@ -5,7 +5,7 @@ use std::process::Command;
 use cust::CudaFlags;
 use cust::device::{Device, DeviceAttribute};
 use cust::error::CudaError;
-use cust::memory::DeviceBuffer;
+use cust::memory::{DeviceBuffer, LockedBuffer};
 use cust::module::Module;
 
 use crate::card::{Card, at, download, kernel, refused};
@@ -31,6 +31,10 @@ fn each_setting() {
     with("VERSION", "10020", "an_old_driver");
     with("MEMORY", "1048576", "a_small_device");
     with("PROCESSORS", "7", "seven_processors");
+    with("CAPABILITY", "75", "an_older_device");
+    with("FAIL", "cuMemAllocHost_v2=2", "no_locked_memory");
+    let told = with("FAIL", "cuInit", "three_devices_or_one");
+    assert!(told.contains("EMULATED_CUDA_FAIL") && told.contains("`cuInit`"), "{told}");
     with("RESIDENT", "2", "two_blocks_at_a_time");
     let told = with("STATISTICS", "1", "two_blocks_at_a_time");
     assert!(told.contains("emulated CUDA: k: 1 launches, "), "{told}");
@@ -86,6 +90,26 @@ fn seven_processors() {
     let _card = Card::new();
     let device = Device::get_device(0).expect("device 0");
     assert_eq!(device.get_attribute(DeviceAttribute::MultiprocessorCount), Ok(7));
+}
+
+#[test]
+#[ignore = "run by another test, with a setting"]
+fn an_older_device() {
+    let _card = Card::new();
+    let device = Device::get_device(0).expect("device 0");
+    let found = [DeviceAttribute::ComputeCapabilityMajor, DeviceAttribute::ComputeCapabilityMinor]
+        .map(|attribute| device.get_attribute(attribute));
+    assert_eq!(found, [Ok(7), Ok(5)]);
+    let (code, _) = refused(&kernel("").replace("sm_70", "sm_80"));
+    assert_eq!(code, 218);
+}
+
+#[test]
+#[ignore = "run by another test, with a setting"]
+fn no_locked_memory() {
+    let _card = Card::new();
+    assert_eq!(LockedBuffer::new(&0u8, 4096).err(), Some(CudaError::OutOfMemory));
+    DeviceBuffer::<u8>::zeroed(4096).expect("a buffer");
 }
 
 #[test]

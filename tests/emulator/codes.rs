@@ -15,6 +15,12 @@ macro_rules! codes {
         pub(crate) fn described(code: i32) -> Option<(&'static CStr, &'static CStr)> {
             match code {
                 $($value => Some(($symbol, $text)),)+
+                // Answered only where `EMULATED_CUDA_FAIL` says so.
+                46 => Some((
+                    c"CUDA_ERROR_DEVICE_UNAVAILABLE",
+                    c"CUDA-capable device(s) is/are busy or unavailable",
+                )),
+                802 => Some((c"CUDA_ERROR_SYSTEM_NOT_READY", c"system not yet initialized")),
                 _ => None,
             }
         }

@@ -2,9 +2,6 @@
 
 use std::sync::OnceLock;
 
-/// The compute capability, as `sm_80` writes it.
-pub(crate) const ARCHITECTURE: u32 = 80;
-
 /// What the environment asks for.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -12,6 +9,10 @@ pub(crate) struct Settings {
     pub(crate) devices: u32,
     /// `EMULATED_CUDA_MEMORY`: bytes of each device, 1 GiB unless told.
     pub(crate) memory: u64,
+    /// `EMULATED_CUDA_CAPABILITY`: the compute capability, as `sm_80` writes it, 80 unless told.
+    pub(crate) capability: u32,
+    /// `EMULATED_CUDA_FAIL`: a function that fails, and its code.
+    pub(crate) fail: Option<(String, i32)>,
     /// `EMULATED_CUDA_VERSION`: the driver's version, 12020 unless told.
     pub(crate) version: u32,
     /// `EMULATED_CUDA_SEED` of all schedules.
@@ -29,6 +30,8 @@ pub(crate) fn settings() -> &'static Settings {
     SETTINGS.get_or_init(|| Settings {
         devices: number("DEVICES").unwrap_or(1) as u32,
         memory: number("MEMORY").unwrap_or(1 << 30),
+        capability: number("CAPABILITY").unwrap_or(80) as u32,
+        fail: failure(),
         version: number("VERSION").unwrap_or(12020) as u32,
         seed: number("SEED").unwrap_or(1),
         resident: number("RESIDENT").map(|blocks| blocks.max(1) as usize),
@@ -60,4 +63,15 @@ fn number(name: &str) -> Option<u64> {
         eprintln!("emulated CUDA: {name}: expected a whole number, got `{text}`");
     }
     value
+}
+
+/// What `EMULATED_CUDA_FAIL` says; what is no function and code is told on standard error and left out.
+fn failure() -> Option<(String, i32)> {
+    let text = std::env::var("EMULATED_CUDA_FAIL").ok()?;
+    let (function, code) = text.split_once('=').unwrap_or((&text, ""));
+    let code = code.trim().parse().ok();
+    if code.is_none() {
+        eprintln!("emulated CUDA: EMULATED_CUDA_FAIL: expected FUNCTION=CODE, got `{text}`");
+    }
+    Some((function.trim().to_owned(), code?))
 }

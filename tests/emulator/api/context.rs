@@ -9,6 +9,7 @@ use crate::driver::{Context, driver};
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDevicePrimaryCtxRetain(context: *mut usize, device: c_int) -> c_int {
+    super::fail_if_told!("cuDevicePrimaryCtxRetain");
     on_driver(|driver| {
         checked(device)?;
         if let Some((handle, holders)) = driver.primary.get_mut(&device) {

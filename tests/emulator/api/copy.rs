@@ -10,6 +10,7 @@ use crate::settings::settings;
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemAlloc_v2(address: *mut u64, bytes: usize) -> c_int {
+    super::fail_if_told!("cuMemAlloc_v2");
     in_context(|driver, context| {
         if bytes == 0 {
             return Err(Code::InvalidValue);
@@ -58,6 +59,7 @@ fn host_layout(bytes: usize) -> Result<Layout, Code> {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemAllocHost_v2(memory: *mut *mut c_void, bytes: usize) -> c_int {
+    super::fail_if_told!("cuMemAllocHost_v2");
     in_context(|driver, _| {
         if bytes == 0 {
             return Err(Code::InvalidValue);

@@ -6,12 +6,13 @@ use std::ptr;
 use super::{answer, on_driver, put};
 use crate::codes::{Code, described};
 use crate::driver::driver;
-use crate::settings::{ARCHITECTURE, settings};
+use crate::settings::settings;
 
 const NAME: &str = "Emulated CUDA device";
 
 #[unsafe(no_mangle)]
 extern "C" fn cuInit(flags: c_uint) -> c_int {
+    super::fail_if_told!("cuInit");
     if flags != 0 {
         return Code::InvalidValue as c_int;
     }
@@ -56,6 +57,7 @@ pub(super) fn checked(device: c_int) -> Result<c_int, Code> {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> c_int {
+    super::fail_if_told!("cuDeviceGet");
     on_driver(|_| put(device, checked(ordinal)?))
 }
 
@@ -97,6 +99,7 @@ extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDeviceTotalMem_v2(bytes: *mut usize, device: c_int) -> c_int {
+    super::fail_if_told!("cuDeviceTotalMem_v2");
     on_driver(|_| {
         checked(device)?;
         put(bytes, settings().memory as usize)
@@ -111,8 +114,8 @@ extern "C" fn cuDeviceComputeCapability(
 ) -> c_int {
     on_driver(|_| {
         checked(device)?;
-        put(major, (ARCHITECTURE / 10) as c_int)?;
-        put(minor, (ARCHITECTURE % 10) as c_int)
+        put(major, (settings().capability / 10) as c_int)?;
+        put(minor, (settings().capability % 10) as c_int)
     })
 }
 
@@ -148,8 +151,8 @@ extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: 
             38 => 40 << 20,
             39 => THREADS_PER_PROCESSOR as c_int,
             40 => 3,
-            75 => (ARCHITECTURE / 10) as c_int,
-            76 => (ARCHITECTURE % 10) as c_int,
+            75 => (settings().capability / 10) as c_int,
+            76 => (settings().capability % 10) as c_int,
             81 => SHARED_PER_PROCESSOR as c_int,
             87 => 2,
             97 => SHARED_OPT_IN as c_int,

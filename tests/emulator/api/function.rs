@@ -8,7 +8,7 @@ use super::device::{
 use super::{in_context, put};
 use crate::codes::Code;
 use crate::driver::{Driver, Function};
-use crate::settings::{ARCHITECTURE, settings};
+use crate::settings::settings;
 
 /// Registers that a kernel is said to have: the machine has as many as a kernel names.
 const REGISTERS: c_int = 32;
@@ -29,7 +29,7 @@ extern "C" fn cuFuncGetAttribute(value: *mut c_int, attribute: c_int, function: 
             3 => kernel.local_bytes as c_int,
             4 => REGISTERS,
             5 => 70,
-            6 => ARCHITECTURE as c_int,
+            6 => settings().capability as c_int,
             8 => function.max_dynamic_shared as c_int,
             9 => function.carveout,
             _ => return Err(Code::InvalidValue),

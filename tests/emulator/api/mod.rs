@@ -16,10 +16,27 @@ use std::cell::RefCell;
 
 use crate::codes::Code;
 use crate::driver::{Driver, driver};
+use crate::settings::settings;
 
 thread_local! {
     /// The contexts that this host thread made current, the last on top; 0 for none.
     static CURRENT: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Ends the function of the driver that it stands in with the code that this is to answer, if `EMULATED_CUDA_FAIL` names it.
+macro_rules! fail_if_told {
+    ($function:literal) => {
+        if let Some(code) = super::told($function) {
+            return code;
+        }
+    };
+}
+use fail_if_told;
+
+/// The code that the function `name` is to answer, if any.
+fn told(name: &str) -> Option<i32> {
+    let (function, code) = settings().fail.as_ref()?;
+    (function == name).then_some(*code)
 }
 
 /// The number of a result.

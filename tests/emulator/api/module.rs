@@ -26,6 +26,7 @@ extern "C" fn cuModuleLoadDataEx(
     options: *const c_int,
     values: *mut *mut c_void,
 ) -> c_int {
+    super::fail_if_told!("cuModuleLoadDataEx");
     let mut options = Options::new(count, options, values);
     in_context(|driver, context| {
         let text = image_text(image.cast())?;

@@ -19,6 +19,7 @@ pub(super) fn checked(driver: &Driver, stream: usize) -> Result<(), Code> {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuStreamCreate(stream: *mut usize, flags: c_uint) -> c_int {
+    super::fail_if_told!("cuStreamCreate");
     cuStreamCreateWithPriority(stream, flags, 0)
 }
 
@@ -42,6 +43,7 @@ extern "C" fn cuStreamDestroy_v2(stream: usize) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuStreamSynchronize(stream: usize) -> c_int {
+    super::fail_if_told!("cuStreamSynchronize");
     in_context(|driver, _| checked(driver, stream))
 }
 
@@ -116,6 +118,7 @@ extern "C" fn cuEventRecord(event: usize, stream: usize) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuEventSynchronize(event: usize) -> c_int {
+    super::fail_if_told!("cuEventSynchronize");
     in_context(
         |driver, _| {
             if driver.events.contains_key(&event) { Ok(()) } else { Err(Code::InvalidHandle) }

@@ -2,7 +2,7 @@
 
 use super::lexer::{Kind, Token, tokens};
 use super::{Function, Instruction, Module, Operand, Refusal, Space, Statement};
-use crate::settings::ARCHITECTURE;
+use crate::settings::settings;
 
 /// Parses `text` for a driver that takes PTX up to `newest` (70 for 7.0).
 ///
@@ -102,7 +102,7 @@ impl Parser {
         let known = target
             .strip_prefix("sm_")
             .and_then(|digits| digits.trim_end_matches('a').parse::<u32>().ok());
-        let Some(architecture) = known.filter(|&known| known <= ARCHITECTURE) else {
+        let Some(architecture) = known.filter(|&known| known <= settings().capability) else {
             let reason = format!(
                 "SM version specified by .target `{target}` is not supported by the device"
             );
