@@ -48,7 +48,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The backend could not be set up or failed.
-    #[error("{backend}: {operation} failed")]
+    #[error("{backend}: {operation} failed: {source}")]
     Backend {
         /// The backend's name.
         backend: &'static str,
@@ -80,5 +80,22 @@ impl Error {
         got: impl ToString,
     ) -> Self {
         Error::Setting { setting, expected: expected.into(), got: got.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+    use std::error::Error as _;
+
+    #[test]
+    fn a_failure_is_told_with_its_cause() {
+        let error = Error::Backend {
+            backend: "cpu",
+            operation: "starting 3 threads".to_owned(),
+            source: "the system gives no more".into(),
+        };
+        assert_eq!(error.to_string(), "cpu: starting 3 threads failed: the system gives no more");
+        assert_eq!(error.source().unwrap().to_string(), "the system gives no more");
     }
 }

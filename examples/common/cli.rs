@@ -29,7 +29,11 @@ impl<E: std::error::Error> From<E> for Misuse {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
-            message.push_str(&format!(": {error}"));
+            let said = error.to_string();
+            // Some messages end with their cause.
+            if !message.ends_with(&said) {
+                message.push_str(&format!(": {said}"));
+            }
             cause = error.source();
         }
         Self(message)
