@@ -75,7 +75,7 @@ impl<R: Real> CudaBlocks<R> {
         let cell = cuda.cell(problem, blocks);
         let parts = match cell {
             Some(_) => 1,
-            None => cuda.modules.settling(problem, cuda.step.as_deref())?.parts(),
+            None => cuda.modules.settling(problem, cuda.step.as_ref())?.parts(),
         };
         let made = Self {
             cell,
@@ -125,7 +125,7 @@ impl<R: Real> CudaBlocks<R> {
             .buffer(&self.open)
             .word(self.parts as u64)
             .word(guessed);
-        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
+        let kernels = cuda.modules.settling(problem, cuda.step.as_ref())?;
         let grid = (self.count, 1);
         // SAFETY: the arguments of `open_all`; blocks are within the trajectory.
         unsafe { kernels.launch("open_all", grid, &arguments, problem.params(), None) }
@@ -179,7 +179,7 @@ impl<R: Real> CudaBlocks<R> {
         tolerance: Tolerance,
         merge: bool,
     ) -> Result<()> {
-        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
+        let kernels = cuda.modules.settling(problem, cuda.step.as_ref())?;
         let grid = (self.count, 1);
         let arguments = self
             .of_blocks(trajectory, Some(tolerance))
@@ -267,7 +267,7 @@ impl<R: Real> CudaBlocks<R> {
         }
         let arguments =
             self.of_blocks(trajectory, None).word(self.count as u64).buffer(&self.starts);
-        let kernels = cuda.modules.settling(problem, cuda.step.as_deref())?;
+        let kernels = cuda.modules.settling(problem, cuda.step.as_ref())?;
         let grid = (self.count, 1);
         // SAFETY: the arguments of `settle`; blocks are within the trajectory.
         unsafe { kernels.launch("settle", grid, &arguments, problem.params(), None) }

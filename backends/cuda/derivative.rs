@@ -6,7 +6,7 @@ use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::gradients::Product;
 use super::kernels::{Kernels, THREADS, suffix};
-use super::trajectory::block_words;
+use super::trajectory::{block_words, check_steps};
 use crate::backend::{Block, Differentiate, Path, Pulled, Pushed, StateCotangents, Swept};
 use crate::error::Result;
 use crate::graph::adjoint::Adjoint;
@@ -365,6 +365,7 @@ impl<R: Real> Differentiate<R> for Cuda {
     }
 
     fn track<'p>(&self, path: Path<'p, R>) -> Result<CudaTrack<'p, R>> {
+        check_steps(path.max_steps)?;
         let states = self.device.upload(Number::wrap(path.states))?;
         let row = path.max_steps * path.m * size_of::<R>();
         let mut inputs = self.device.allocate(path.inputs.len() * row)?;

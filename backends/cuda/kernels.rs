@@ -13,7 +13,8 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::Linearization;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// `ptx/borders.cu`.
 const BORDERS: &str = include_str!("../../ptx/built/borders.ptx");
@@ -38,14 +39,19 @@ const SCAN_BLOCKS: &str = include_str!("../../ptx/built/scan_blocks.ptx");
 pub(super) const THREADS: usize = 128;
 /// Graphs that are remembered.
 const MOST_GRAPHS: usize = 256;
+/// Modules that are kept, unless more are in use: room for 32 kinds of parts in each of six kinds of kernels, and for those that all
+/// recurrences share.
+const MOST_MODULES: usize = 256;
 
 /// All modules, by their text.
 #[derive(Debug)]
 pub(super) struct Modules {
     device: Arc<Device>,
     known: Mutex<HashMap<String, Arc<Module>>>,
+    /// Times that a module was asked for.
+    asked: AtomicU64,
     /// What was made of a graph lately, so that its text need not be made again.
-    lately: Mutex<HashMap<(u64, Kind), Kernels>>,
+    lately: Mutex<HashMap<Origin, Recalled>>,
     /// The structure of large problems.
     structures: Mutex<HashMap<u64, Structure>>,
 }
@@ -62,10 +68,23 @@ enum Kind {
     Pushing(bool),
 }
 
+/// What kernels are made from: a graph, or the user's own text for it.
+type Origin = (u64, Kind, Option<Arc<str>>);
+
+/// Kernels that do not keep their modules.
+#[derive(Debug)]
+struct Recalled {
+    /// Without programs.
+    kernels: Kernels,
+    programs: Vec<(Weak<Module>, usize)>,
+}
+
 /// A module, and what θ in it is.
 #[derive(Debug)]
 pub(super) struct Module {
     program: Program,
+    /// When it was asked for last, as [`Modules::asked`] counts.
+    asked: AtomicU64,
     /// The bits of θ that were set last.
     params: Mutex<Option<Vec<u64>>>,
 }
@@ -106,6 +125,7 @@ impl Modules {
         Self {
             device: Arc::clone(device),
             known: Mutex::default(),
+            asked: AtomicU64::new(0),
             lately: Mutex::default(),
             structures: Mutex::default(),
         }
@@ -136,12 +156,30 @@ impl Modules {
 
     fn module(&self, text: String) -> Result<Arc<Module>> {
         if let Some(module) = self.known().get(&text) {
+            self.note(module);
             return Ok(Arc::clone(module));
         }
         // Not under the lock: the driver may take seconds.
         let program = self.device.compile(&text)?;
-        let module = Arc::new(Module { program, params: Mutex::new(None) });
-        Ok(Arc::clone(self.known().entry(text).or_insert(module)))
+        let module = Module { program, asked: AtomicU64::new(0), params: Mutex::new(None) };
+        let mut known = self.known();
+        let module = Arc::clone(known.entry(text).or_insert_with(|| Arc::new(module)));
+        self.note(&module);
+        let unused = surplus(&mut known);
+        // Nor is this, which waits for the device.
+        drop(known);
+        drop(unused);
+        Ok(module)
+    }
+
+    /// Notes that a module was asked for.
+    fn note(&self, module: &Module) {
+        module.asked.store(self.asked.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Modules that are compiled now.
+    pub(super) fn count(&self) -> usize {
+        self.known().len()
     }
 
     /// What moves states about.
@@ -180,24 +218,36 @@ impl Modules {
         self.module(only(SCAN_BLOCKS, &[kernel]))
     }
 
-    /// What `make` makes of the graph `identity`, or has made lately.
+    /// What `make` makes of the graph `identity`, or of the user's `text` for it, or has made lately.
     fn kernels(
         &self,
-        identity: u64,
-        kind: Kind,
+        (identity, kind): (u64, Kind),
+        text: Option<&Arc<str>>,
         make: impl FnOnce() -> Result<Made>,
     ) -> Result<Kernels> {
         let lately = || self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kernels) = lately().get(&(identity, kind)) {
-            return Ok(kernels.clone());
+        let origin = (identity, kind, text.cloned());
+        if let Some(kernels) = lately().get(&origin).and_then(|recalled| self.recall(recalled)) {
+            return Ok(kernels);
         }
         let kernels = self.compiled(make()?)?;
         let mut lately = lately();
         if lately.len() >= MOST_GRAPHS {
             lately.clear();
         }
-        lately.insert((identity, kind), kernels.clone());
+        lately.insert(origin, Recalled::of(&kernels));
         Ok(kernels)
+    }
+
+    /// The kernels again, if their modules are there still.
+    fn recall(&self, Recalled { kernels, programs }: &Recalled) -> Option<Kernels> {
+        let again = |(module, parts): &(Weak<Module>, usize)| {
+            let module = module.upgrade()?;
+            self.note(&module);
+            Some(Compiled { module, parts: *parts })
+        };
+        let programs = programs.iter().map(again).collect::<Option<_>>()?;
+        Some(Kernels { programs, ..kernels.clone() })
     }
 
     fn compiled(&self, made: Made) -> Result<Kernels> {
@@ -215,19 +265,20 @@ impl Modules {
 
     /// The kernel that runs backwards.
     pub(super) fn pulling<R: Real>(&self, adjoint: &Adjoint) -> Result<Kernels> {
-        self.kernels(adjoint.identity, Kind::Pulling, || gradients::pulling::<R>(adjoint))
+        self.kernels((adjoint.identity, Kind::Pulling), None, || gradients::pulling::<R>(adjoint))
     }
 
     /// The kernel that runs forwards: with tangents of `all`, or of the state alone.
     pub(super) fn pushing<R: Real>(&self, tangent: &Tangent, all: bool) -> Result<Kernels> {
-        self.kernels(tangent.identity, Kind::Pushing(all), || gradients::pushing::<R>(tangent, all))
+        let origin = (tangent.identity, Kind::Pushing(all));
+        self.kernels(origin, None, || gradients::pushing::<R>(tangent, all))
     }
 
     /// The kernel that rolls the steps of `problem`, or those that the user's `text` makes.
     pub(super) fn rolling<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,
-        text: Option<&str>,
+        text: Option<&Arc<str>>,
     ) -> Result<Kernels> {
         self.of_values(problem, text, Kind::Rolling, &ROLLING)
     }
@@ -236,7 +287,7 @@ impl Modules {
     pub(super) fn settling<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,
-        text: Option<&str>,
+        text: Option<&Arc<str>>,
     ) -> Result<Kernels> {
         self.of_values(problem, text, Kind::Settling, &SETTLING)
     }
@@ -244,15 +295,14 @@ impl Modules {
     fn of_values<D: Recurrence>(
         &self,
         problem: &Problem<'_, D>,
-        text: Option<&str>,
+        text: Option<&Arc<str>>,
         kind: Kind,
         kernels: &[&str],
     ) -> Result<Kernels> {
         let structure = self.structure(problem);
-        if text.is_some() {
-            return self.compiled(values(problem, structure, text, kernels)?);
-        }
-        self.kernels(problem.graph_identity(), kind, || values(problem, structure, None, kernels))
+        self.kernels((problem.graph_identity(), kind), text, || {
+            values(problem, structure, text.map(|text| &**text), kernels)
+        })
     }
 
     /// The kernels that linearise them.
@@ -263,7 +313,7 @@ impl Modules {
     ) -> Result<Kernels> {
         let kind = Kind::Linearizing(linearization);
         let structure = self.structure(problem);
-        self.kernels(problem.graph_identity(), kind, || {
+        self.kernels((problem.graph_identity(), kind), None, || {
             linearizing(problem, structure, linearization)
         })
     }
@@ -278,12 +328,27 @@ impl Modules {
         let Some(form) = Form::of(problem.state_dim(), structure, linearization) else {
             return Ok(None);
         };
-        let kernels =
-            self.kernels(problem.graph_identity(), Kind::Newton(linearization), || {
-                programs::newton(problem, structure, linearization, form)
-            })?;
+        let origin = (problem.graph_identity(), Kind::Newton(linearization));
+        let kernels = self
+            .kernels(origin, None, || programs::newton(problem, structure, linearization, form))?;
         Ok((kernels.kinds() > 0).then_some((form, kernels)))
     }
+}
+
+/// Takes out modules beyond [`MOST_MODULES`] that nobody uses, those asked for least recently first.
+fn surplus(known: &mut HashMap<String, Arc<Module>>) -> Vec<Arc<Module>> {
+    let excess = known.len().saturating_sub(MOST_MODULES);
+    let asked = |module: &Module| module.asked.load(Ordering::Relaxed);
+    let is_unused = |module: &Arc<Module>| Arc::strong_count(module) == 1;
+    let mut unused: Vec<u64> =
+        known.values().filter(|module| is_unused(module)).map(|module| asked(module)).collect();
+    unused.sort_unstable();
+    unused.truncate(excess);
+    let Some(&last) = unused.last() else { return Vec::new() };
+    known
+        .extract_if(|_, module| is_unused(module) && asked(module) <= last)
+        .map(|(_, module)| module)
+        .collect()
 }
 
 /// A template of `ptx/derivatives.cu`.
@@ -317,6 +382,14 @@ impl Module {
     ) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.program.launch(kernel, grid, arguments) }
+    }
+}
+
+impl Recalled {
+    fn of(kernels: &Kernels) -> Self {
+        let program = |program: &Compiled| (Arc::downgrade(&program.module), program.parts);
+        let programs = kernels.programs.iter().map(program).collect();
+        Self { kernels: Kernels { programs: [].into(), ..kernels.clone() }, programs }
     }
 }
 

@@ -84,7 +84,9 @@ impl Cuda {
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a number that no device has;
     /// [`Error::Backend`](crate::Error::Backend) with a [`CudaFault`] as its source where there is no driver, no
-    /// device, or a driver older than CUDA 11.0.
+    /// device, a driver older than CUDA 11.0, a card of a compute capability below 7.0, no memory for a context, or where
+    /// the driver says anything else, such as that another program has the device for itself ([`CudaFault::Driver`], with
+    /// its code and text).
     pub fn new(device: usize) -> Result<Self> {
         let device = Device::open(device)?;
         let modules = Arc::new(Modules::new(&device));
@@ -106,7 +108,8 @@ impl Cuda {
     /// θ from the variable `theta`, which is in constant memory up to 60 kB, else in global memory; and writes the
     /// next state to `%x0`, `%x1`, …
     ///
-    /// What the driver's compiler says of it comes with the first solve, as [`CudaFault::Refused`].
+    /// The whole state is in a thread's registers: 128 components at most. A larger one is an error of the first solve, and what the
+    /// driver's compiler says of the text comes with it, as [`CudaFault::Refused`].
     ///
     /// # Example
     /// ```no_run
@@ -131,6 +134,12 @@ impl Cuda {
         Self { fused, ..self.clone() }
     }
 
+    /// Modules that are compiled on the device.
+    #[doc(hidden)]
+    pub fn compiled_modules(&self) -> usize {
+        self.modules.count()
+    }
+
     /// A handle of the same device that cuts time into chunks of so many steps for Newton's method, unless there were too many.
     #[doc(hidden)]
     pub fn with_chunk_steps(&self, steps: usize) -> Self {
@@ -140,7 +149,8 @@ impl Cuda {
     /// Inclusive scan in place, as [`Cpu::scan`](crate::Cpu::scan), of operators that have kernels.
     ///
     /// `elements` are `T` elements of [`op.width()`](ScanOp::width) numbers. The order of combination follows from `T` and
-    /// the operator alone: the bits are the same in every run. Takes twice the memory of `elements` on the device.
+    /// the operator alone: the bits are the same in every run. Takes the memory of `elements` on the device, twice that
+    /// for maps whose components do not mix.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) where the length is not a multiple of the width;
@@ -181,7 +191,8 @@ impl Cuda {
         scanned.read(elements)
     }
 
-    /// Elements of scans, copied to the device, to be scanned there more than once or beside other work.
+    /// Elements of scans, `[T · width]` flat as for [`scan`](Self::scan), copied to the device, to be scanned there more than once or
+    /// beside other work. Their number is held against an operator's width when they are scanned.
     ///
     /// # Errors
     /// [`Error::Backend`](crate::Error::Backend) where the device fails or has no memory for them.

@@ -298,10 +298,13 @@ fn divided<'p, D: Recurrence>(
     }
     let size = n / parts;
     if size > LARGEST_STATE {
-        return too_large(format!(
-            "at most {LARGEST_STATE} components that depend on each other on `Cuda`, whose threads hold them in registers \
-             (use `Cpu`)"
-        ));
+        let expected = format!(
+            "at most {LARGEST_STATE} components in a block on `Cuda`, whose threads hold a block of the Jacobian in registers; \
+             blocks are of one size: components that all depend on each other are one block, and so is a state whose own \
+             blocks fit into no smaller size that divides it (add idle components until they do, or use `Cpu`)"
+        );
+        let got = format!("a block of {size} in a state of {n}");
+        return Err(Error::setting("problem: state_dim", expected, got));
     }
     match parts_in(graph, structure, parts) {
         Some(parts) => Ok(Division::Parts(parts)),

@@ -8,11 +8,11 @@ use super::kernels::{Kernels, THREADS, suffix};
 use super::maps::CudaMaps;
 use super::newton::Form;
 use super::programs::parts_of;
-use super::trajectory::{CudaTrajectory, block_words};
+use super::trajectory::{CudaTrajectory, block_words, check_steps};
 use crate::backend::{Block, BlockSweep, Cost, LinearizeSettings, Linearized, Rolled, Sweep};
 use crate::dynamics::recurrence::Counted;
 use crate::dynamics::{Recurrence, Structure};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::problem::Problem;
 use crate::scalar::Parameter;
 use crate::scalar::count::Operations;
@@ -58,7 +58,7 @@ impl Cuda {
             };
             self.roll_cells(cell, problem, count, given, &task)?;
         } else {
-            let kernels = self.modules.rolling(problem, self.step.as_deref())?;
+            let kernels = self.modules.rolling(problem, self.step.as_ref())?;
             let arguments = given
                 .word(count as u64)
                 .buffer(&starts)
@@ -159,6 +159,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
     }
 
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
+        check_steps(problem.max_steps())?;
         let inputs = self.inputs(problem)?;
         let (batch, max_steps) = (problem.batch_size(), problem.max_steps());
         let (n, m) = (problem.state_dim(), problem.input_dim());
@@ -479,13 +480,6 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         trajectory: &Self::Trajectory,
     ) -> Result<Vec<Option<usize>>> {
         let CudaTrajectory { batch, max_steps, n, .. } = *trajectory;
-        if u32::try_from(max_steps).is_err() {
-            return Err(Error::setting(
-                "inputs",
-                format!("at most {} steps on `Cuda`", u32::MAX),
-                max_steps,
-            ));
-        }
         let mut first = vec![u32::MAX; batch];
         let found = self.device.upload(&first)?;
         let wide = size_of::<D::Real>() / 4;

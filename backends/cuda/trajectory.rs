@@ -5,7 +5,7 @@ use super::kernels::THREADS;
 use super::{Cuda, Inputs};
 use crate::backend::Block;
 use crate::dynamics::Recurrence;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::Tolerance;
@@ -52,6 +52,23 @@ impl<R: Real> CudaTrajectory<R> {
     pub(super) fn words(&self) -> usize {
         self.n * size_of::<R>() / 4
     }
+}
+
+/// Steps of the longest sequence: kernels count them in words of 32 bits, by loops that go one further.
+const MOST_STEPS: usize = i32::MAX as usize;
+
+/// An error for sequences that are too long for the kernels.
+pub(super) fn check_steps(steps: usize) -> Result<()> {
+    if steps <= MOST_STEPS {
+        return Ok(());
+    }
+    Err(Error::setting(
+        "problem: steps",
+        format!(
+            "at most {MOST_STEPS} in a sequence on `Cuda` (solve pieces, each from the last state of the one before, or use `Cpu`)"
+        ),
+        steps,
+    ))
 }
 
 /// Blocks as the kernels want them: where their inputs and states begin, their length, whether a sequence ends or begins with them.

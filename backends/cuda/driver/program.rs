@@ -2,53 +2,12 @@
 
 use super::super::fault::Fault;
 use super::memory::{Buffer, Plain, bytes_of};
-use super::{Device, check};
-use crate::error::Result;
-use std::ffi::{CString, c_char, c_int, c_uint, c_void};
+use super::{Device, calls, check};
+use crate::error::{Error, Result};
+use cust::sys::CUmodule;
+use std::ffi::{CString, c_int, c_uint, c_void};
 use std::fmt;
 use std::sync::Arc;
-
-// What `cust` lacks: the log of the compiler, errors that it does not know, and the place of a module's constants.
-unsafe extern "C" {
-    fn cuModuleLoadDataEx(
-        module: *mut *mut c_void,
-        image: *const c_void,
-        count: c_uint,
-        options: *mut c_int,
-        values: *mut *mut c_void,
-    ) -> c_int;
-    fn cuModuleUnload(module: *mut c_void) -> c_int;
-    fn cuModuleGetFunction(
-        function: *mut *mut c_void,
-        module: *mut c_void,
-        name: *const c_char,
-    ) -> c_int;
-    fn cuModuleGetGlobal_v2(
-        address: *mut u64,
-        bytes: *mut usize,
-        module: *mut c_void,
-        name: *const c_char,
-    ) -> c_int;
-    fn cuMemcpyHtoDAsync_v2(
-        to: u64,
-        from: *const c_void,
-        bytes: usize,
-        stream: *mut c_void,
-    ) -> c_int;
-    fn cuLaunchKernel(
-        function: *mut c_void,
-        grid_x: c_uint,
-        grid_y: c_uint,
-        grid_z: c_uint,
-        block_x: c_uint,
-        block_y: c_uint,
-        block_z: c_uint,
-        shared: c_uint,
-        stream: *mut c_void,
-        arguments: *mut *mut c_void,
-        extra: *mut *mut c_void,
-    ) -> c_int;
-}
 
 impl Device {
     /// Has the driver compile a module.
@@ -59,24 +18,28 @@ impl Device {
         const ERROR_LOG_BYTES: c_int = 6;
         let operation = "compiling PTX";
         self.enter(operation)?;
-        let image = CString::new(text).map_err(|_| {
-            Fault::Refused { code: 218, log: "the text has a byte 0".to_owned() }.during(operation)
+        // What is ours has none.
+        let image = CString::new(text).map_err(|error| {
+            let place = format!("one in the line `{}`", line_at(text, error.nul_position()));
+            Error::setting("ptx", "a text without a byte 0 (see `Cuda::with_step`)", place)
         })?;
         let mut log = vec![0u8; LOG];
         let mut options = [ERROR_LOG_BUFFER, ERROR_LOG_BYTES];
         let mut values: [*mut c_void; 2] =
             [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(LOG)];
         let mut module = std::ptr::null_mut();
-        // SAFETY: the image ends with a zero; options and values are two each, the log as long as said.
-        let code = unsafe {
-            cuModuleLoadDataEx(
-                &raw mut module,
-                image.as_ptr().cast(),
-                options.len() as c_uint,
-                options.as_mut_ptr(),
-                values.as_mut_ptr(),
-            )
-        };
+        let code = self.with_room(operation, || {
+            // SAFETY: the image ends with a zero; options and values are two each, the log as long as said.
+            unsafe {
+                calls::cuModuleLoadDataEx(
+                    &raw mut module,
+                    image.as_ptr().cast(),
+                    options.len() as c_uint,
+                    options.as_mut_ptr(),
+                    values.as_mut_ptr(),
+                )
+            }
+        })?;
         if code != 0 {
             let end = log.iter().position(|&byte| byte == 0).unwrap_or(LOG);
             let log = String::from_utf8_lossy(&log[..end]).trim().to_owned();
@@ -86,10 +49,16 @@ impl Device {
     }
 }
 
+/// The line of `text` that has the byte `place`, up to it.
+fn line_at(text: &str, place: usize) -> &str {
+    let before = text.get(..place).unwrap_or_default();
+    before.rsplit('\n').next().unwrap_or_default().trim()
+}
+
 /// A compiled module.
 pub(in crate::backends::cuda) struct Program {
     device: Arc<Device>,
-    module: *mut c_void,
+    module: CUmodule,
 }
 
 // SAFETY: a module's handle may be used from any thread whose context is current.
@@ -116,6 +85,17 @@ impl Grid {
     /// Blocks of `threads` for at least `count` threads, in `rows` rows.
     pub(in crate::backends::cuda) fn over(count: usize, threads: usize, rows: usize) -> Self {
         Self { blocks: [count.div_ceil(threads), rows], threads }
+    }
+
+    /// The blocks in the two directions, if a launch can have as many.
+    fn sides(self) -> std::result::Result<[c_uint; 2], Fault> {
+        const MOST: [usize; 2] = [i32::MAX as usize, u16::MAX as usize];
+        for (blocks, most) in self.blocks.into_iter().zip(MOST) {
+            if blocks > most {
+                return Err(Fault::TooLarge { blocks });
+            }
+        }
+        Ok(self.blocks.map(|blocks| blocks as c_uint))
     }
 }
 
@@ -165,36 +145,37 @@ impl Program {
         if grid.blocks.contains(&0) {
             return Ok(());
         }
-        let operation = || format!("launching `{kernel}`");
-        self.device.enter(kernel)?;
+        let operation = format!("launching `{kernel}`");
+        self.device.enter(&operation)?;
+        let [across, rows] = grid.sides().map_err(|fault| fault.during(&operation))?;
         let name = CString::new(kernel).unwrap_or_default();
         let mut function = std::ptr::null_mut();
         // SAFETY: the module lives as long as `self`; the name ends with a zero.
-        let code = unsafe { cuModuleGetFunction(&raw mut function, self.module, name.as_ptr()) };
-        check(code, &operation())?;
+        let code =
+            unsafe { calls::cuModuleGetFunction(&raw mut function, self.module, name.as_ptr()) };
+        check(code, &operation)?;
         let mut words = arguments.words.clone();
         let mut places: Vec<*mut c_void> =
             arguments.starts.iter().map(|&start| words[start..].as_mut_ptr().cast()).collect();
-        let side = |blocks: usize| {
-            c_uint::try_from(blocks).map_err(|_| Fault::TooLarge { blocks }.during(&operation()))
-        };
-        // SAFETY: the caller's promise; the driver copies the arguments before it returns.
-        let code = unsafe {
-            cuLaunchKernel(
-                function,
-                side(grid.blocks[0])?,
-                side(grid.blocks[1])?,
-                1,
-                grid.threads as c_uint,
-                1,
-                1,
-                0,
-                self.device.stream.as_inner().cast(),
-                places.as_mut_ptr(),
-                std::ptr::null_mut(),
-            )
-        };
-        check(code, &operation())
+        let code = self.device.with_room(&operation, || {
+            // SAFETY: the caller's promise; the driver copies the arguments before it returns.
+            unsafe {
+                calls::cuLaunchKernel(
+                    function,
+                    across,
+                    rows,
+                    1,
+                    grid.threads as c_uint,
+                    1,
+                    1,
+                    0,
+                    self.device.stream,
+                    places.as_mut_ptr(),
+                    std::ptr::null_mut(),
+                )
+            }
+        })?;
+        check(code, &operation)
     }
 
     /// Sets a variable of the module, in the order of the stream.
@@ -209,7 +190,7 @@ impl Program {
         let (mut address, mut size) = (0, 0);
         // SAFETY: the module lives as long as `self`; the name ends with a zero.
         let code = unsafe {
-            cuModuleGetGlobal_v2(&raw mut address, &raw mut size, self.module, name.as_ptr())
+            calls::cuModuleGetGlobal_v2(&raw mut address, &raw mut size, self.module, name.as_ptr())
         };
         check(code, &operation)?;
         let from = bytes_of(values);
@@ -220,11 +201,11 @@ impl Program {
         // SAFETY: both are at least so long; memory that is not page-locked has been copied to the driver's own when
         // the call returns.
         let code = unsafe {
-            cuMemcpyHtoDAsync_v2(
+            calls::cuMemcpyHtoDAsync_v2(
                 address,
                 from.as_ptr().cast(),
                 from.len(),
-                self.device.stream.as_inner().cast(),
+                self.device.stream,
             )
         };
         check(code, &operation)
@@ -235,7 +216,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         if self.device.wait("unloading a module").is_ok() {
             // SAFETY: it is not used after this.
-            unsafe { cuModuleUnload(self.module) };
+            unsafe { calls::cuModuleUnload(self.module) };
         }
     }
 }

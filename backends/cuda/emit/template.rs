@@ -69,8 +69,8 @@ pub(in crate::backends::cuda) fn splice(template: &str, step: &impl Markers) -> 
             _ => step.text(kernel, name, &operands),
         };
         let made = made.ok_or_else(|| {
-            let log = format!("no instructions for the marker `{trimmed}` of `{kernel}`");
-            Fault::Refused { code: 0, log }.during("making PTX")
+            let (kernel, marker) = (kernel.to_owned(), trimmed.to_owned());
+            Fault::Template { kernel, marker }.during("making PTX")
         })?;
         text.push_str(&made);
     }
