@@ -8,41 +8,48 @@ use super::sealed::Sealed;
 use super::vector::Vector;
 use std::arch::x86_64::*;
 
+// Each set has a module of its own: rustc puts all that is generic over the users' types and comes from one module into one unit of code
+// generation, and a set's kernels are a good part of what it compiles for them.
 macro_rules! isa {
-    ($(#[$doc:meta])* $name:ident, $f32:ident, $f64:ident, $single:ty, $features:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        pub(crate) struct $name;
-        impl Sealed for $name {}
-        impl Isa for $name {
-            type F32 = $f32;
-            type F64 = $f64;
-            type Single = $single;
-            #[inline(always)]
-            fn enter<K: Kernel>(kernel: K) -> K::Output {
-                #[inline(never)]
-                #[target_feature(enable = $features)]
+    ($(#[$doc:meta])* $module:ident $name:ident, $f32:ident, $f64:ident, $single:ty, $features:literal) => {
+        mod $module {
+            use super::*;
+
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug)]
+            pub(crate) struct $name;
+            impl Sealed for $name {}
+            impl Isa for $name {
+                type F32 = $f32;
+                type F64 = $f64;
+                type Single = $single;
+                #[inline(always)]
                 fn enter<K: Kernel>(kernel: K) -> K::Output {
-                    kernel.run::<$name>()
+                    #[inline(never)]
+                    #[target_feature(enable = $features)]
+                    fn enter<K: Kernel>(kernel: K) -> K::Output {
+                        kernel.run::<$name>()
+                    }
+                    // SAFETY: dispatch found the instruction set.
+                    unsafe { enter(kernel) }
                 }
-                // SAFETY: dispatch found the instruction set.
-                unsafe { enter(kernel) }
+                super::super::dispatch::walks!();
             }
-            super::dispatch::walks!();
         }
+        pub(crate) use $module::$name;
     };
 }
 isa!(
     /// 128-bit vectors.
-    Sse2, F32x4, F64x2, One<false>, "sse2"
+    sse2 Sse2, F32x4, F64x2, One<false>, "sse2"
 );
 isa!(
     /// 256-bit vectors with fused multiply-add.
-    Avx2, F32x8, F64x4, One<true>, "avx2,fma"
+    avx2 Avx2, F32x8, F64x4, One<true>, "avx2,fma"
 );
 isa!(
     /// 512-bit vectors.
-    Avx512, F32x16, F64x8, One<true>, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"
+    avx512 Avx512, F32x16, F64x8, One<true>, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"
 );
 
 /// One register type: its operations as intrinsics, the odd ones as expressions.

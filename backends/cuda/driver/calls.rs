@@ -1,11 +1,11 @@
-//! The driver's functions, declared with plain numbers for codes.
+//! What `cust` lacks: the log of the compiler, the place of a module's constants, and codes that it does not know.
 //!
-//! Drivers have more codes than the enumeration of `cust` that its own declarations return, which may hold no others.
+//! Codes are plain numbers here: newer drivers have more of them than the enumeration that `cust`'s own declarations return.
 
 use super::super::fault::Fault;
 use crate::error::Result;
-use cust::sys::{CUcontext, CUdevice, CUdeviceptr, CUevent, CUfunction, CUmodule, CUstream};
-use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_void};
+use cust::sys::{CUcontext, CUdevice, CUdeviceptr, CUfunction, CUmodule, CUstream};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fmt::Display;
 
 unsafe extern "C" {
@@ -14,53 +14,12 @@ unsafe extern "C" {
     fn cuGetErrorName(code: c_int, text: *mut *const c_char) -> c_int;
     fn cuGetErrorString(code: c_int, text: *mut *const c_char) -> c_int;
 
-    pub(super) fn cuDeviceGetCount(count: *mut c_int) -> c_int;
-    pub(super) fn cuDeviceGet(device: *mut CUdevice, number: c_int) -> c_int;
-    pub(super) fn cuDeviceGetName(name: *mut c_char, bytes: c_int, device: CUdevice) -> c_int;
-    pub(super) fn cuDeviceGetAttribute(
-        value: *mut c_int,
-        attribute: c_int,
-        device: CUdevice,
-    ) -> c_int;
-    pub(super) fn cuDeviceTotalMem_v2(bytes: *mut usize, device: CUdevice) -> c_int;
+    fn cuDevicePrimaryCtxRetain(context: *mut CUcontext, device: CUdevice) -> c_int;
+    fn cuDevicePrimaryCtxRelease_v2(device: CUdevice) -> c_int;
 
-    pub(super) fn cuDevicePrimaryCtxRetain(context: *mut CUcontext, device: CUdevice) -> c_int;
-    pub(super) fn cuDevicePrimaryCtxRelease_v2(device: CUdevice) -> c_int;
-    pub(super) fn cuCtxSetCurrent(context: CUcontext) -> c_int;
-
-    pub(super) fn cuStreamCreate(stream: *mut CUstream, flags: c_uint) -> c_int;
-    pub(super) fn cuStreamSynchronize(stream: CUstream) -> c_int;
-    pub(super) fn cuStreamDestroy_v2(stream: CUstream) -> c_int;
-    pub(super) fn cuEventCreate(event: *mut CUevent, flags: c_uint) -> c_int;
-    pub(super) fn cuEventRecord(event: CUevent, stream: CUstream) -> c_int;
-    pub(super) fn cuEventSynchronize(event: CUevent) -> c_int;
-    pub(super) fn cuEventDestroy_v2(event: CUevent) -> c_int;
-
-    pub(super) fn cuMemAlloc_v2(address: *mut CUdeviceptr, bytes: usize) -> c_int;
-    pub(super) fn cuMemFree_v2(address: CUdeviceptr) -> c_int;
-    pub(super) fn cuMemAllocHost_v2(start: *mut *mut c_void, bytes: usize) -> c_int;
-    pub(super) fn cuMemFreeHost(start: *mut c_void) -> c_int;
     pub(super) fn cuMemcpyHtoDAsync_v2(
         to: CUdeviceptr,
         from: *const c_void,
-        bytes: usize,
-        stream: CUstream,
-    ) -> c_int;
-    pub(super) fn cuMemcpyDtoHAsync_v2(
-        to: *mut c_void,
-        from: CUdeviceptr,
-        bytes: usize,
-        stream: CUstream,
-    ) -> c_int;
-    pub(super) fn cuMemcpyDtoDAsync_v2(
-        to: CUdeviceptr,
-        from: CUdeviceptr,
-        bytes: usize,
-        stream: CUstream,
-    ) -> c_int;
-    pub(super) fn cuMemsetD8Async(
-        to: CUdeviceptr,
-        value: c_uchar,
         bytes: usize,
         stream: CUstream,
     ) -> c_int;
@@ -102,9 +61,33 @@ unsafe extern "C" {
 /// The code of a failed allocation.
 pub(super) const OUT_OF_MEMORY: c_int = 2;
 
+/// A primary context that is held until this is dropped, so that another hold of it cannot fail.
+pub(super) struct Held(CUdevice);
+
+impl Held {
+    pub(super) fn new(card: CUdevice, operation: &str) -> Result<Self> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the pointer is to a live handle.
+        check(unsafe { cuDevicePrimaryCtxRetain(&raw mut context, card) }, operation)?;
+        Ok(Self(card))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // SAFETY: it was retained once for `self`.
+        unsafe { cuDevicePrimaryCtxRelease_v2(self.0) };
+    }
+}
+
 /// What a call of the driver came to.
 pub(super) fn check(code: c_int, operation: impl Display) -> Result<()> {
-    if code == 0 { Ok(()) } else { Err(Fault::of_code(code).during(operation)) }
+    succeeded(code).map_err(|code| Fault::of_code(code).during(operation))
+}
+
+/// The code, if it is not that of success.
+pub(super) fn succeeded(code: c_int) -> std::result::Result<(), c_int> {
+    if code == 0 { Ok(()) } else { Err(code) }
 }
 
 /// The driver's name for a code, and its explanation.

@@ -2,11 +2,10 @@
 
 use super::super::fault::Fault;
 use super::stage::{STAGE, Stage};
-use super::{Device, calls, check};
+use super::{Device, checked, code_of};
 use crate::error::Result;
-use cust::sys::{CUdeviceptr, CUstream};
+use cust::memory::{AsyncCopyDestination, DeviceBuffer};
 use std::collections::HashMap;
-use std::ffi::c_int;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -14,22 +13,9 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 /// Copies of fewer bytes go straight.
 const SMALL: usize = 64 << 10;
 
-/// Memory of the context that was current when it was made.
-struct Memory {
-    address: CUdeviceptr,
-    bytes: usize,
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: it is not used after this; a context that has ended has no memory to free.
-        unsafe { calls::cuMemFree_v2(self.address) };
-    }
-}
-
 /// Memory that was freed, by its size, for the next buffer of the same.
 pub(super) struct Spare {
-    buffers: HashMap<usize, Vec<Memory>>,
+    buffers: HashMap<usize, Vec<DeviceBuffer<u8>>>,
     bytes: usize,
     /// Bytes that are kept at most.
     most: usize,
@@ -41,17 +27,17 @@ impl Spare {
         Self { buffers: HashMap::new(), bytes: 0, most: card / 2 }
     }
 
-    fn take(&mut self, size: usize) -> Option<Memory> {
+    fn take(&mut self, size: usize) -> Option<DeviceBuffer<u8>> {
         let found = self.buffers.get_mut(&size).and_then(Vec::pop);
         self.bytes -= found.as_ref().map_or(0, |_| size);
         found
     }
 
     /// Keeps memory, unless there is much already.
-    fn give(&mut self, memory: Memory) {
-        if self.bytes + memory.bytes <= self.most {
-            self.bytes += memory.bytes;
-            self.buffers.entry(memory.bytes).or_default().push(memory);
+    fn give(&mut self, memory: DeviceBuffer<u8>) {
+        if self.bytes + memory.len() <= self.most {
+            self.bytes += memory.len();
+            self.buffers.entry(memory.len()).or_default().push(memory);
         }
     }
 
@@ -103,24 +89,6 @@ fn bytes_of_mut<T: Plain>(values: &mut [T]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
 }
 
-/// Copies bytes to a place on the device, in the order of the stream.
-///
-/// # Safety
-/// As many bytes there must be one buffer's, and `from` stay as it is until the copy is done, if it is page-locked.
-unsafe fn to_device(to: CUdeviceptr, from: &[u8], stream: CUstream) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { calls::cuMemcpyHtoDAsync_v2(to, from.as_ptr().cast(), from.len(), stream) }
-}
-
-/// Copies bytes from a place on the device, in the order of the stream.
-///
-/// # Safety
-/// As many bytes there must be one buffer's, and `to` not be touched until the copy is done.
-unsafe fn from_device(from: CUdeviceptr, to: &mut [u8], stream: CUstream) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { calls::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), from, to.len(), stream) }
-}
-
 impl Device {
     pub(super) fn spare(&self) -> MutexGuard<'_, Spare> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
@@ -137,12 +105,12 @@ impl Device {
         let memory = match known {
             Some(memory) => memory,
             None => {
-                let mut address = 0;
-                // SAFETY: the pointer is to a live number, and the context is current. Who asks for a buffer writes it before it is read.
-                let allocate = || unsafe { calls::cuMemAlloc_v2(&raw mut address, size) };
-                let code = self.with_room(operation, allocate)?;
-                check(code, format_args!("allocating {bytes} bytes"))?;
-                Memory { address, bytes: size }
+                // SAFETY: who asks for a buffer writes it before it is read.
+                let allocate = || unsafe { DeviceBuffer::uninitialized(size) }.map_err(code_of);
+                let memory = self.with_room(operation, allocate)?;
+                memory.map_err(|code| {
+                    Fault::of_code(code).during(format_args!("allocating {bytes} bytes"))
+                })?
             }
         };
         Ok(Buffer { device: Arc::clone(self), memory: ManuallyDrop::new(memory), bytes })
@@ -171,7 +139,7 @@ impl Device {
 /// Memory on a device. Goes back to the device when it is dropped, for the next one.
 pub(in crate::backends::cuda) struct Buffer {
     device: Arc<Device>,
-    memory: ManuallyDrop<Memory>,
+    memory: ManuallyDrop<DeviceBuffer<u8>>,
     bytes: usize,
 }
 
@@ -189,12 +157,7 @@ impl Buffer {
 
     /// The address on the device.
     pub(in crate::backends::cuda) fn address(&self) -> u64 {
-        self.memory.address
-    }
-
-    /// The address of a byte.
-    fn place(&self, offset: usize) -> CUdeviceptr {
-        self.memory.address + offset as CUdeviceptr
+        self.memory.as_device_ptr().as_raw()
     }
 
     /// Copies `values` to the bytes from `offset` on.
@@ -212,19 +175,26 @@ impl Buffer {
         let device = Arc::clone(&self.device);
         device.enter(operation)?;
         if from.len() <= SMALL {
-            // SAFETY: the range is the buffer's; memory that is not page-locked has been copied to the driver's own when the call returns.
-            return check(unsafe { to_device(self.place(offset), from, device.stream) }, operation);
+            let mut to = self.memory.index(offset..offset + from.len());
+            // SAFETY: memory that is not page-locked has been copied to the driver's own when the call returns.
+            return checked(unsafe { to.async_copy_from(from, &device.stream) }, operation);
         }
         device.staged(operation, |stage| {
             for (k, piece) in from.chunks(STAGE).enumerate() {
                 let half = k % 2;
-                stage.free[half].wait(operation)?;
+                checked(stage.free[half].synchronize(), operation)?;
                 stage.halves[half].as_mut_slice()[..piece.len()].copy_from_slice(piece);
-                let staged = &stage.halves[half].as_slice()[..piece.len()];
-                let to = self.place(offset + k * STAGE);
-                // SAFETY: the range is the buffer's; the half is not touched before its event says that the copy is done.
-                check(unsafe { to_device(to, staged, device.stream) }, operation)?;
-                stage.free[half].record(device.stream, operation)?;
+                let at = offset + k * STAGE;
+                let mut to = self.memory.index(at..at + piece.len());
+                // SAFETY: the half is not touched before its event says that the copy is done.
+                let copied = unsafe {
+                    to.async_copy_from(
+                        &stage.halves[half].as_slice()[..piece.len()],
+                        &device.stream,
+                    )
+                };
+                checked(copied, operation)?;
+                checked(stage.free[half].record(&device.stream), operation)?;
             }
             Ok(())
         })
@@ -245,20 +215,27 @@ impl Buffer {
         let device = Arc::clone(&self.device);
         device.enter(operation)?;
         if to.len() <= SMALL {
-            // SAFETY: the range is the buffer's, and the copy is waited for.
-            check(unsafe { from_device(self.place(offset), to, device.stream) }, operation)?;
-            return device.wait(operation);
+            let from = self.memory.index(offset..offset + to.len());
+            // SAFETY: the copy is waited for.
+            checked(unsafe { from.async_copy_to(to, &device.stream) }, operation)?;
+            return checked(device.stream.synchronize(), operation);
         }
         device.staged(operation, |stage| {
             let mut waiting: Option<(usize, &mut [u8])> = None;
             for (k, piece) in to.chunks_mut(STAGE).enumerate() {
                 let half = k % 2;
-                stage.free[half].wait(operation)?;
-                let staged = &mut stage.halves[half].as_mut_slice()[..piece.len()];
-                let from = self.place(offset + k * STAGE);
-                // SAFETY: the range is the buffer's; the half is not read before its event says that the copy is done.
-                check(unsafe { from_device(from, staged, device.stream) }, operation)?;
-                stage.free[half].record(device.stream, operation)?;
+                checked(stage.free[half].synchronize(), operation)?;
+                let at = offset + k * STAGE;
+                let from = self.memory.index(at..at + piece.len());
+                // SAFETY: the half is not read before its event says that the copy is done.
+                let copied = unsafe {
+                    from.async_copy_to(
+                        &mut stage.halves[half].as_mut_slice()[..piece.len()],
+                        &device.stream,
+                    )
+                };
+                checked(copied, operation)?;
+                checked(stage.free[half].record(&device.stream), operation)?;
                 if let Some((half, piece)) = waiting.replace((half, piece)) {
                     stage.take(half, piece, operation)?;
                 }
@@ -284,10 +261,10 @@ impl Buffer {
             return Ok(());
         }
         self.device.enter(operation)?;
-        let (to, from) = (self.place(offset), from.place(offset));
-        // SAFETY: the ranges are the buffers'; these go back to the device, which hands them out in the order of the stream.
-        let code = unsafe { calls::cuMemcpyDtoDAsync_v2(to, from, bytes, self.device.stream) };
-        check(code, operation)
+        let mut to = self.memory.index(offset..offset + bytes);
+        let from = from.memory.index(offset..offset + bytes);
+        // SAFETY: buffers go back to the device, which hands them out in the order of the stream.
+        checked(unsafe { to.async_copy_from(&from, &self.device.stream) }, operation)
     }
 
     /// Sets `bytes` bytes from `offset` on to zero, in the order of the stream.
@@ -298,10 +275,9 @@ impl Buffer {
             return Ok(());
         }
         self.device.enter(operation)?;
+        let mut part = self.memory.index(offset..offset + bytes);
         // SAFETY: as for a copy on the device.
-        let code =
-            unsafe { calls::cuMemsetD8Async(self.place(offset), 0, bytes, self.device.stream) };
-        check(code, operation)
+        checked(unsafe { part.set_8_async(0, &self.device.stream) }, operation)
     }
 
     fn check_range(&self, offset: usize, bytes: usize, operation: &str) -> Result<()> {

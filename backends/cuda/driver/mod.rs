@@ -1,4 +1,4 @@
-//! The CUDA driver: all that this crate asks of it, behind a few types of its own. `cust` gives the types of its handles and links it.
+//! The CUDA driver, through `cust`: all that this crate asks of it, behind a few types of its own.
 //!
 //! A [`Device`] owns a context and a stream, in which everything happens in the order it was asked for; a
 //! [`Buffer`] is memory on it, and a [`Program`] is a compiled module of PTX.
@@ -10,12 +10,16 @@ mod stage;
 
 use super::fault::Fault;
 use crate::error::{Error, Result};
-use calls::check;
-use cust::sys::{CUcontext, CUdevice, CUstream};
+use calls::{Held, OUT_OF_MEMORY, check};
+use cust::context::{Context, CurrentContext};
+use cust::device::{Device as Card, DeviceAttribute};
+use cust::error::{CudaError, CudaResult};
+use cust::prelude::{CudaFlags, Stream, StreamFlags};
 use memory::Spare;
 use stage::Stage;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::c_int;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use calls::described;
@@ -27,6 +31,16 @@ const OLDEST_DRIVER: c_int = 11_000;
 /// The lowest compute capability that our PTX is for, 10 · major + minor.
 const OLDEST_DEVICE: c_int = 70;
 
+/// The driver's code of an error of `cust`.
+fn code_of(error: CudaError) -> c_int {
+    error as c_int
+}
+
+/// What a call through `cust` came to.
+fn checked<T>(result: CudaResult<T>, operation: impl fmt::Display) -> Result<T> {
+    result.map_err(|error| Fault::of_code(code_of(error)).during(operation))
+}
+
 /// A card, its context, and the stream in which all work on it runs.
 pub(super) struct Device {
     name: String,
@@ -34,14 +48,9 @@ pub(super) struct Device {
     // Before the context, so that they go first.
     spare: Mutex<Spare>,
     stage: Mutex<Option<Stage>>,
-    stream: CUstream,
+    stream: ManuallyDrop<Stream>,
     context: Context,
 }
-
-// SAFETY: the handles may be used from any thread whose context is current; what is behind them has a lock.
-unsafe impl Send for Device {}
-// SAFETY: as above.
-unsafe impl Sync for Device {}
 
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,38 +58,9 @@ impl fmt::Debug for Device {
     }
 }
 
-/// The primary context of a card, held.
-struct Context {
-    card: CUdevice,
-    handle: CUcontext,
-}
-
-impl Context {
-    fn retain(card: CUdevice, operation: &str) -> Result<Self> {
-        let mut handle = std::ptr::null_mut();
-        // SAFETY: the pointer is to a live handle.
-        check(unsafe { calls::cuDevicePrimaryCtxRetain(&raw mut handle, card) }, operation)?;
-        Ok(Self { card, handle })
-    }
-
-    fn enter(&self, operation: impl fmt::Display) -> Result<()> {
-        // SAFETY: the context is held.
-        check(unsafe { calls::cuCtxSetCurrent(self.handle) }, operation)
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        // SAFETY: held once by `self`, which is not used after this.
-        unsafe { calls::cuDevicePrimaryCtxRelease_v2(self.card) };
-    }
-}
-
 impl Device {
     /// The card of that number.
     pub(super) fn open(number: usize) -> Result<Arc<Self>> {
-        const NON_BLOCKING: u32 = 1;
-        const MULTIPROCESSORS: c_int = 16;
         let operation = &*format!("opening device {number}");
         let mut version = 0;
         // SAFETY: a plain call; the pointer is to a live number.
@@ -94,42 +74,39 @@ impl Device {
             let fault = Fault::OldDriver { found: version, needed: OLDEST_DRIVER };
             return Err(fault.during(operation));
         }
-        let mut count = 0;
-        // SAFETY: the pointer is to a live number.
-        check(unsafe { calls::cuDeviceGetCount(&raw mut count) }, operation)?;
+        checked(cust::init(CudaFlags::empty()), operation)?;
+        let count = checked(Card::num_devices(), operation)? as usize;
         if count == 0 {
             return Err(Fault::NoDevice.during(operation));
         }
-        let Some(ordinal) = c_int::try_from(number).ok().filter(|&ordinal| ordinal < count) else {
+        if number >= count {
             return Err(Error::setting(
                 "device",
                 format!("below {count}, the number of CUDA devices"),
                 number,
             ));
-        };
-        let mut card = 0;
-        // SAFETY: the pointer is to a live number.
-        check(unsafe { calls::cuDeviceGet(&raw mut card, ordinal) }, operation)?;
-        let name = name_of(card, operation)?;
-        let found = capability_of(card, operation)?;
+        }
+        let card = checked(Card::get_device(number as u32), operation)?;
+        let name = checked(card.name(), operation)?;
+        let attribute = |what| checked(card.get_attribute(what), operation);
+        let major = attribute(DeviceAttribute::ComputeCapabilityMajor)?;
+        let found = 10 * major + attribute(DeviceAttribute::ComputeCapabilityMinor)?;
         if found < OLDEST_DEVICE {
             return Err(Fault::OldDevice { name, found, needed: OLDEST_DEVICE }.during(operation));
         }
-        let mut memory = 0;
-        // SAFETY: the pointer is to a live number.
-        check(unsafe { calls::cuDeviceTotalMem_v2(&raw mut memory, card) }, operation)?;
-        let processors = attribute(card, MULTIPROCESSORS, operation)?;
-        let context = Context::retain(card, operation)?;
-        context.enter(operation)?;
-        let mut stream = std::ptr::null_mut();
-        // SAFETY: the pointer is to a live handle, and a context is current.
-        check(unsafe { calls::cuStreamCreate(&raw mut stream, NON_BLOCKING) }, operation)?;
+        let processors = attribute(DeviceAttribute::MultiprocessorCount)?;
+        let memory = checked(card.total_memory(), operation)?;
+        // A card that another program has for itself says so here.
+        let held = Held::new(card.as_raw(), operation)?;
+        let context = checked(Context::new(card), operation)?;
+        drop(held);
+        let stream = checked(Stream::new(StreamFlags::NON_BLOCKING, None), operation)?;
         Ok(Arc::new(Self {
             name,
             processors: processors.max(1) as usize,
             spare: Mutex::new(Spare::of(memory)),
             stage: Mutex::new(None),
-            stream,
+            stream: ManuallyDrop::new(stream),
             context,
         }))
     }
@@ -145,51 +122,30 @@ impl Device {
 
     /// Makes the context that of this thread.
     fn enter(&self, operation: impl fmt::Display) -> Result<()> {
-        self.context.enter(operation)
+        checked(CurrentContext::set_current(&self.context), operation)
     }
 
     /// Waits for all that was asked for.
     pub(super) fn wait(&self, operation: &str) -> Result<()> {
         self.enter(operation)?;
-        // SAFETY: the stream lives as long as `self`.
-        check(unsafe { calls::cuStreamSynchronize(self.stream) }, operation)
+        checked(self.stream.synchronize(), operation)
     }
 
-    /// The code of `call`, which is made once more where it finds no memory: what is kept for later may be in the way.
-    fn with_room(&self, operation: &str, mut call: impl FnMut() -> c_int) -> Result<c_int> {
-        let code = call();
-        if code != calls::OUT_OF_MEMORY {
-            return Ok(code);
+    /// What comes of `call`, or the driver's code; it is made once more where there is no memory: what is kept for later may be in the way.
+    fn with_room<T>(
+        &self,
+        operation: &str,
+        mut call: impl FnMut() -> std::result::Result<T, c_int>,
+    ) -> Result<std::result::Result<T, c_int>> {
+        match call() {
+            Err(OUT_OF_MEMORY) => {
+                self.wait(operation)?;
+                self.spare().clear();
+                Ok(call())
+            }
+            first => Ok(first),
         }
-        self.wait(operation)?;
-        self.spare().clear();
-        Ok(call())
     }
-}
-
-/// The name of a card.
-fn name_of(card: CUdevice, operation: &str) -> Result<String> {
-    let mut name: [c_char; 256] = [0; 256];
-    // SAFETY: there is room for as many bytes as said.
-    let code = unsafe { calls::cuDeviceGetName(name.as_mut_ptr(), name.len() as c_int - 1, card) };
-    check(code, operation)?;
-    // SAFETY: the last byte is 0.
-    Ok(unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned())
-}
-
-/// The compute capability of a card, 10 · major + minor.
-fn capability_of(card: CUdevice, operation: &str) -> Result<c_int> {
-    const MAJOR: c_int = 75;
-    const MINOR: c_int = 76;
-    Ok(10 * attribute(card, MAJOR, operation)? + attribute(card, MINOR, operation)?)
-}
-
-/// A property of a card, by the driver's number for it.
-fn attribute(card: CUdevice, number: c_int, operation: &str) -> Result<c_int> {
-    let mut value = 0;
-    // SAFETY: the pointer is to a live number.
-    check(unsafe { calls::cuDeviceGetAttribute(&raw mut value, number, card) }, operation)?;
-    Ok(value)
 }
 
 impl Drop for Device {
@@ -199,7 +155,7 @@ impl Drop for Device {
             let stage = self.stage.get_mut().unwrap_or_else(PoisonError::into_inner).take();
             drop(stage);
             // SAFETY: it is not used after this.
-            unsafe { calls::cuStreamDestroy_v2(self.stream) };
+            unsafe { ManuallyDrop::drop(&mut self.stream) };
         }
     }
 }

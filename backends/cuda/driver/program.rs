@@ -1,6 +1,7 @@
 //! Compiled modules, and launches of their kernels.
 
 use super::super::fault::Fault;
+use super::calls::succeeded;
 use super::memory::{Buffer, Plain, bytes_of};
 use super::{Device, calls, check};
 use crate::error::{Error, Result};
@@ -28,9 +29,9 @@ impl Device {
         let mut values: [*mut c_void; 2] =
             [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(LOG)];
         let mut module = std::ptr::null_mut();
-        let code = self.with_room(operation, || {
+        let loaded = self.with_room(operation, || {
             // SAFETY: the image ends with a zero; options and values are two each, the log as long as said.
-            unsafe {
+            let code = unsafe {
                 calls::cuModuleLoadDataEx(
                     &raw mut module,
                     image.as_ptr().cast(),
@@ -38,9 +39,10 @@ impl Device {
                     options.as_mut_ptr(),
                     values.as_mut_ptr(),
                 )
-            }
+            };
+            succeeded(code)
         })?;
-        if code != 0 {
+        if let Err(code) = loaded {
             let end = log.iter().position(|&byte| byte == 0).unwrap_or(LOG);
             let log = String::from_utf8_lossy(&log[..end]).trim().to_owned();
             return Err(Fault::of_module(code, log).during(operation));
@@ -157,9 +159,9 @@ impl Program {
         let mut words = arguments.words.clone();
         let mut places: Vec<*mut c_void> =
             arguments.starts.iter().map(|&start| words[start..].as_mut_ptr().cast()).collect();
-        let code = self.device.with_room(&operation, || {
+        let launched = self.device.with_room(&operation, || {
             // SAFETY: the caller's promise; the driver copies the arguments before it returns.
-            unsafe {
+            let code = unsafe {
                 calls::cuLaunchKernel(
                     function,
                     across,
@@ -169,13 +171,14 @@ impl Program {
                     1,
                     1,
                     0,
-                    self.device.stream,
+                    self.device.stream.as_inner(),
                     places.as_mut_ptr(),
                     std::ptr::null_mut(),
                 )
-            }
+            };
+            succeeded(code)
         })?;
-        check(code, &operation)
+        launched.map_err(|code| Fault::of_code(code).during(&operation))
     }
 
     /// Sets a variable of the module, in the order of the stream.
@@ -205,7 +208,7 @@ impl Program {
                 address,
                 from.as_ptr().cast(),
                 from.len(),
-                self.device.stream,
+                self.device.stream.as_inner(),
             )
         };
         check(code, &operation)
