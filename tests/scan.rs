@@ -207,6 +207,35 @@ fn scans_equal_the_serial_fold_around_chunks() {
     check::<f64>(&AffineDense::new(17), 10_000, 13);
 }
 
+/// One chunk and several, short sequences and one alone.
+#[test]
+fn a_batch_is_its_sequences_one_by_one() {
+    fn check<R: Real>(op: &(impl ScanOp<R> + Affine), batch: usize, steps: usize, seed: u64) {
+        let span = steps * op.width();
+        let data: Vec<R> = elements(op, op.width(), batch * steps, 0.9, seed);
+        for reverse in [false, true] {
+            let alone = |sequence| on(&Cpu::new(), op, sequence, reverse);
+            let expected: Vec<R> = data.chunks_exact(span).flat_map(alone).collect();
+            for cpu in pools() {
+                let mut scanned = data.clone();
+                match reverse {
+                    false => cpu.scan_batch(op, &mut scanned, batch),
+                    true => cpu.scan_batch_reverse(op, &mut scanned, batch),
+                }
+                .unwrap();
+                assert_same_bits(&scanned, &expected);
+            }
+        }
+    }
+    for (batch, steps) in [(1, 5003), (2, 4001), (7, 4000), (33, 5), (3, 1)] {
+        check::<f64>(&AffineDiagonal::new(3), batch, steps, 1);
+        check::<f32>(&AffineScalar::new(1), batch, steps, 2);
+        check::<f32>(&AffineDense::new(3), batch, steps, 3);
+        check::<f64>(&AffineBlocks::new(6, 2).unwrap(), batch, steps, 4);
+        check::<f64>(&RangeSafe::new(AffineDense::new(2)), batch, steps, 5);
+    }
+}
+
 #[test]
 fn cumulative_sums() {
     // Integers: exact in any order.
@@ -289,6 +318,13 @@ fn a_length_that_is_no_multiple_of_the_width_is_an_error() {
     let result = cpu.scan_reverse(&AffineDense::new(0), &mut [0.0f32; 1]);
     assert!(matches!(result, Err(Error::Shape { argument: "elements", .. })));
     cpu.scan(&AffineDense::new(0), &mut [0.0f64; 0]).unwrap();
+    let sums = AffineScalar::new(1);
+    for batch in [0, 2, 4, usize::MAX] {
+        let error = cpu.scan_batch(&sums, &mut [1.0f64; 6], batch).unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains(&format!("[{batch} · T · 2]")) && told.contains("[6]"), "{told}");
+    }
+    cpu.scan_batch(&sums, &mut [0.0f64; 0], 0).unwrap();
     assert!(matches!(AffineBlocks::new(6, 4), Err(Error::Setting { setting: "k", .. })));
     assert!(AffineBlocks::new(6, 0).is_err());
     assert!(matches!(Cpu::with_threads(0), Err(Error::Setting { setting: "threads", .. })));

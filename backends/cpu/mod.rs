@@ -126,7 +126,7 @@ impl Cpu {
     /// # Ok::<(), deer_solver::Error>(())
     /// ```
     pub fn scan<R: Real, Op: ScanOp<R>>(&self, op: &Op, elements: &mut [R]) -> Result<()> {
-        scan::scan(self.pool.as_deref(), op, elements)
+        scan::scan(self.pool.as_deref(), op, elements, 1, false)
     }
 
     /// Inclusive scan from the end, in place: element `t` becomes the combination of
@@ -140,7 +140,47 @@ impl Cpu {
     /// # Errors
     /// [`Error::Shape`] where the length is not a multiple of the width.
     pub fn scan_reverse<R: Real, Op: ScanOp<R>>(&self, op: &Op, elements: &mut [R]) -> Result<()> {
-        scan::scan_reverse(self.pool.as_deref(), op, elements)
+        scan::scan(self.pool.as_deref(), op, elements, 1, true)
+    }
+
+    /// [`scan`](Self::scan) of each of `batch` sequences of one length, in place.
+    ///
+    /// `elements` are `[batch, T, width]` flat. The bits are those of each sequence scanned by itself.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the length is not a multiple of `batch · width`.
+    ///
+    /// # Example
+    /// ```
+    /// use deer_solver::{Cpu, scan::AffineScalar};
+    ///
+    /// // [a, b] with a = 1: two sequences of two.
+    /// let mut sums = vec![1.0f64, 1.0, 1.0, 2.0, 1.0, 3.0, 1.0, 4.0];
+    /// Cpu::new().scan_batch(&AffineScalar::new(1), &mut sums, 2)?;
+    /// assert_eq!(sums, [1.0, 1.0, 1.0, 3.0, 1.0, 3.0, 1.0, 7.0]);
+    /// # Ok::<(), deer_solver::Error>(())
+    /// ```
+    pub fn scan_batch<R: Real, Op: ScanOp<R>>(
+        &self,
+        op: &Op,
+        elements: &mut [R],
+        batch: usize,
+    ) -> Result<()> {
+        scan::scan(self.pool.as_deref(), op, elements, batch, false)
+    }
+
+    /// [`scan_reverse`](Self::scan_reverse) of each of `batch` sequences of one length, in place. Otherwise as
+    /// [`scan_batch`](Self::scan_batch).
+    ///
+    /// # Errors
+    /// As [`scan_batch`](Self::scan_batch).
+    pub fn scan_batch_reverse<R: Real, Op: ScanOp<R>>(
+        &self,
+        op: &Op,
+        elements: &mut [R],
+        batch: usize,
+    ) -> Result<()> {
+        scan::scan(self.pool.as_deref(), op, elements, batch, true)
     }
 
     fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {

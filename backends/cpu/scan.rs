@@ -4,13 +4,15 @@
 //! order into the chunks' prefixes, and each chunk is scanned again from its prefix: at most
 //! `2T` combinations, chunks in parallel.
 //!
+//! Sequences of a batch are scanned beside each other, each in its own chunks.
+//!
 //! The chunks, and the order within and across them, follow from the length and the
 //! element's width. How many chunks one task or one wave takes may follow from the number of
 //! threads, since no combination crosses that border.
 
+use crate::Result;
 use crate::scalar::Real;
-use crate::scan::ScanOp;
-use crate::{Error, Result};
+use crate::scan::{self, ScanOp};
 use rayon::prelude::*;
 
 /// Bytes that a wave of a memory-bound scan keeps in one core's cache between its two passes.
@@ -19,24 +21,6 @@ const CACHE: usize = 512 << 10;
 const MEMORY_BOUND_WIDTH: usize = 64;
 /// Most chunks in one task; operators interleave them.
 const TASK_CHUNKS: usize = 8;
-
-/// Inclusive scan in place.
-pub(crate) fn scan<R: Real, Op: ScanOp<R>>(
-    pool: Option<&rayon::ThreadPool>,
-    op: &Op,
-    elements: &mut [R],
-) -> Result<()> {
-    run(pool, op, elements, false)
-}
-
-/// Inclusive scan in place, from the end.
-pub(crate) fn scan_reverse<R: Real, Op: ScanOp<R>>(
-    pool: Option<&rayon::ThreadPool>,
-    op: &Op,
-    elements: &mut [R],
-) -> Result<()> {
-    run(pool, op, elements, true)
-}
 
 /// Elements in a chunk, for a sequence of `steps` elements of `width`.
 ///
@@ -48,33 +32,37 @@ fn chunk_len(steps: usize, width: usize) -> usize {
     if steps <= 4 * chunk { steps } else { chunk }
 }
 
-fn run<R: Real, Op: ScanOp<R>>(
+/// Inclusive scan in place of each of `batch` sequences, from its end where `reverse`.
+pub(crate) fn scan<R: Real, Op: ScanOp<R>>(
     pool: Option<&rayon::ThreadPool>,
     op: &Op,
     elements: &mut [R],
+    batch: usize,
     reverse: bool,
 ) -> Result<()> {
     let width = op.width();
-    if elements.is_empty() {
+    let steps = scan::steps(elements.len(), width, batch)?;
+    if steps == 0 {
         return Ok(());
     }
-    if width == 0 || !elements.len().is_multiple_of(width) {
-        return Err(Error::shape(
-            "elements",
-            format!("[T · {width}], T elements of width {width}"),
-            &[elements.len()],
-        ));
-    }
-    let steps = elements.len() / width;
     let chunk = chunk_len(steps, width);
-    if chunk == steps {
-        op.replay_chunks(elements, steps, reverse, &[], &mut workspace(op));
+    let each = |work: &mut Vec<R>, sequence: &mut [R]| {
+        if chunk == steps {
+            op.replay_chunks(sequence, steps, reverse, &[], work);
+        } else {
+            Chunked { op, width, chunk, reverse }.run(sequence);
+        }
+    };
+    if batch == 1 && chunk == steps {
+        each(&mut workspace(op), elements);
         return Ok(());
     }
-    let mut chunked = || Chunked { op, width, chunk, reverse }.run(elements);
+    let mut all = || {
+        elements.par_chunks_mut(steps * width).for_each_init(|| workspace(op), each);
+    };
     match pool {
-        Some(pool) => pool.install(chunked),
-        None => chunked(),
+        Some(pool) => pool.install(all),
+        None => all(),
     }
     Ok(())
 }

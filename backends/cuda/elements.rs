@@ -2,13 +2,13 @@
 
 use super::Cuda;
 use super::driver::{Buffer, Number};
-use super::scan::{self, DeviceScan};
+use super::scan::{self, DeviceScan, Sequences};
 use crate::error::Result;
 use crate::scalar::Real;
 use crate::scan::ScanOp;
 use std::marker::PhantomData;
 
-/// Elements of scans on a device, `[T · width]` flat, from [`Cuda::elements`]: scanned there as often as one likes, and
+/// Elements of scans on a device, `[T · width]` flat, or `[batch, T, width]`, from [`Cuda::elements`]: scanned there as often as one likes, and
 /// [fetched](Self::fetch) at the end.
 ///
 /// A scan returns as soon as the device has been asked for it; what is asked for next happens after it.
@@ -42,7 +42,7 @@ impl<R: Real> DeviceElements<R> {
     /// # Errors
     /// As [`Cuda::scan`].
     pub fn scan<Op: ScanOp<R> + DeviceScan>(&mut self, op: &Op) -> Result<()> {
-        self.run(op, false)
+        self.run(op, 1, false)
     }
 
     /// Inclusive scan from the end, in place, as [`Cuda::scan_reverse`].
@@ -50,12 +50,38 @@ impl<R: Real> DeviceElements<R> {
     /// # Errors
     /// As [`Cuda::scan`].
     pub fn scan_reverse<Op: ScanOp<R> + DeviceScan>(&mut self, op: &Op) -> Result<()> {
-        self.run(op, true)
+        self.run(op, 1, true)
     }
 
-    fn run<Op: ScanOp<R> + DeviceScan>(&mut self, op: &Op, backwards: bool) -> Result<()> {
+    /// Inclusive scan of each of `batch` sequences of one length, in place, as [`Cuda::scan_batch`].
+    ///
+    /// # Errors
+    /// As [`Cuda::scan_batch`].
+    pub fn scan_batch<Op: ScanOp<R> + DeviceScan>(&mut self, op: &Op, batch: usize) -> Result<()> {
+        self.run(op, batch, false)
+    }
+
+    /// The same from the end of each, as [`Cuda::scan_batch_reverse`].
+    ///
+    /// # Errors
+    /// As [`Cuda::scan_batch`].
+    pub fn scan_batch_reverse<Op: ScanOp<R> + DeviceScan>(
+        &mut self,
+        op: &Op,
+        batch: usize,
+    ) -> Result<()> {
+        self.run(op, batch, true)
+    }
+
+    fn run<Op: ScanOp<R> + DeviceScan>(
+        &mut self,
+        op: &Op,
+        batch: usize,
+        backwards: bool,
+    ) -> Result<()> {
         let Cuda { device, modules, .. } = &self.cuda;
-        scan::scan::<R, Op>(device, modules, op, &mut self.buffer, self.len, backwards)
+        let sequences = Sequences { batch, backwards };
+        scan::scan::<R, Op>(device, modules, op, &mut self.buffer, self.len, sequences)
     }
 
     /// A copy on the device.

@@ -5,7 +5,7 @@ use super::chunks::Chunks;
 use super::driver::{Arguments, Buffer, Grid};
 use super::kernels::{THREADS, suffix};
 use super::newton::FusedSweeps;
-use super::scan::scan;
+use super::scan::{Sequences, scan};
 use super::trajectory::CudaTrajectory;
 use crate::backend::{Block, LinearizeSettings, Linearized};
 use crate::dynamics::{Recurrence, Structure};
@@ -225,7 +225,8 @@ impl<R: Real> StagedMaps<R> {
         // SAFETY: the arguments of `elements`, for which there is room.
         unsafe { borders.launch(&name("elements"), grid, &arguments) }?;
         let op = AffineBlocks::new(self.n, self.size)?;
-        scan::<R, _>(device, &cuda.modules, &op, &mut elements, count * op.width(), false)?;
+        let one = Sequences { batch: 1, backwards: false };
+        scan::<R, _>(device, &cuda.modules, &op, &mut elements, count * op.width(), one)?;
         let arguments = common(Some(&elements)).buffer(&self.fresh);
         // SAFETY: the arguments of `moved`.
         unsafe { borders.launch(&name("moved"), grid, &arguments) }?;

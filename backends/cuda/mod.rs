@@ -191,6 +191,41 @@ impl Cuda {
         scanned.read(elements)
     }
 
+    /// Inclusive scan of each of `batch` sequences of one length, in place, as [`Cpu::scan_batch`](crate::Cpu::scan_batch): as
+    /// many launches as for one.
+    ///
+    /// `elements` are `[batch, T, width]` flat. The bits are those of each sequence [scanned](Self::scan) by itself.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where the length is not a multiple of `batch · width`; otherwise as
+    /// [`scan`](Self::scan).
+    pub fn scan_batch<R: Real, Op: ScanOp<R> + DeviceScan>(
+        &self,
+        op: &Op,
+        elements: &mut [R],
+        batch: usize,
+    ) -> Result<()> {
+        let mut scanned = self.elements(elements)?;
+        scanned.scan_batch(op, batch)?;
+        scanned.read(elements)
+    }
+
+    /// Inclusive scan from the end of each of `batch` sequences, in place, as
+    /// [`Cpu::scan_batch_reverse`](crate::Cpu::scan_batch_reverse). Otherwise as [`scan_batch`](Self::scan_batch).
+    ///
+    /// # Errors
+    /// As [`scan_batch`](Self::scan_batch).
+    pub fn scan_batch_reverse<R: Real, Op: ScanOp<R> + DeviceScan>(
+        &self,
+        op: &Op,
+        elements: &mut [R],
+        batch: usize,
+    ) -> Result<()> {
+        let mut scanned = self.elements(elements)?;
+        scanned.scan_batch_reverse(op, batch)?;
+        scanned.read(elements)
+    }
+
     /// Elements of scans, `[T · width]` flat as for [`scan`](Self::scan), copied to the device, to be scanned there more than once or
     /// beside other work. Their number is held against an operator's width when they are scanned.
     ///

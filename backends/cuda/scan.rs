@@ -8,7 +8,7 @@ use super::kernels::{Module, Modules, suffix};
 use crate::error::{Error, Result};
 use crate::scalar::Real;
 use crate::scan::{
-    Affine, AffineBlocks, AffineDense, AffineDiagonal, AffineScalar, Form, Opposite, ScanOp,
+    Affine, AffineBlocks, AffineDense, AffineDiagonal, AffineScalar, Form, Opposite, ScanOp, steps,
 };
 use std::sync::Arc;
 
@@ -69,25 +69,28 @@ impl<Op: DeviceScan> sealed::Maps for &Op {
 }
 impl<Op: DeviceScan> DeviceScan for &Op {}
 
-/// Inclusive scan in place of the `len` numbers in `elements`, from the end where `backwards`.
+/// Which way a scan goes through which sequences.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sequences {
+    /// Sequences of one length, one after the other.
+    pub(super) batch: usize,
+    /// Whether each is gone through from its end.
+    pub(super) backwards: bool,
+}
+
+/// Inclusive scan in place of the `len` numbers in `elements`.
 pub(super) fn scan<R: Real, Op: ScanOp<R> + DeviceScan>(
     device: &Arc<Device>,
     modules: &Modules,
     op: &Op,
     elements: &mut Buffer,
     len: usize,
-    backwards: bool,
+    Sequences { batch, backwards }: Sequences,
 ) -> Result<()> {
     let width = op.width();
-    if len == 0 {
+    let steps = steps(len, width, batch)?;
+    if steps == 0 {
         return Ok(());
-    }
-    if width == 0 || !len.is_multiple_of(width) {
-        return Err(Error::shape(
-            "elements",
-            format!("[T · {width}], T elements of width {width}"),
-            &[len],
-        ));
     }
     let form = op.form();
     if form.n == 0 {
@@ -107,12 +110,12 @@ pub(super) fn scan<R: Real, Op: ScanOp<R> + DeviceScan>(
         k: form.size,
         shared: form.shared,
         width,
+        batch,
         backwards,
         // Of what was joined on the way so far and the next element, the earlier one in time comes first, unless the
         // arguments are exchanged.
         prepend: backwards != op.opposite(),
     };
-    let steps = len / width;
     if scan.k == 1 {
         *elements = scan.components::<R>(elements, steps)?;
         return Ok(());
@@ -120,7 +123,7 @@ pub(super) fn scan<R: Real, Op: ScanOp<R> + DeviceScan>(
     scan.blocks::<R>(elements, steps)
 }
 
-/// One scan of a sequence.
+/// One scan of all sequences.
 struct Scan<'a> {
     device: &'a Arc<Device>,
     modules: &'a Modules,
@@ -132,6 +135,7 @@ struct Scan<'a> {
     shared: bool,
     /// Numbers of an element.
     width: usize,
+    batch: usize,
     backwards: bool,
     /// Whether each element is prepended to what was joined before, and not appended.
     prepend: bool,
@@ -143,7 +147,7 @@ impl Scan<'_> {
         if self.prepend { "prepend" } else { "append" }
     }
 
-    /// The scan of `steps` maps whose components do not mix.
+    /// The scan of `steps` maps in each sequence whose components do not mix.
     fn components<R: Real>(&self, elements: &Buffer, steps: usize) -> Result<Buffer> {
         // As in the kernels.
         const THREADS: usize = 256;
@@ -152,10 +156,10 @@ impl Scan<'_> {
         let tile = rows * if R::SINGLE { 8 } else { 4 };
         let group = rows.clamp(32, 128);
 
-        let (tiles, columns) = (steps.div_ceil(tile), self.n.div_ceil(lanes));
+        let (tiles, columns) = (steps.div_ceil(tile), self.batch * self.n.div_ceil(lanes));
         let groups = tiles.div_ceil(group);
         let map = 2 * lanes * size_of::<R>();
-        let scanned = self.device.allocate(steps * self.width * size_of::<R>())?;
+        let scanned = self.device.allocate(self.batch * steps * self.width * size_of::<R>())?;
         let totals = self.device.allocate(tiles * columns * map)?;
         let group_totals = self.device.allocate(groups * columns * map)?;
         let (flags, group_flags) = (tiles * columns, groups * columns);
@@ -169,7 +173,7 @@ impl Scan<'_> {
             .buffer(&scanned)
             .word(steps as u64)
             .word(self.n as u64)
-            .word(1)
+            .word(self.batch as u64)
             .word(u64::from(self.shared))
             .word(u64::from(self.backwards))
             .buffer(&totals)
@@ -184,18 +188,19 @@ impl Scan<'_> {
         Ok(scanned)
     }
 
-    /// Scans `steps` maps of blocks in place.
+    /// Scans `steps` maps of blocks in each sequence in place.
     fn blocks<R: Real>(&self, elements: &mut Buffer, steps: usize) -> Result<()> {
         let chunk = chunk_len(steps);
         let chunks = steps.div_ceil(chunk);
         let size = self.k.next_power_of_two();
         // As in the kernels.
         let threads = if size * size_of::<R>() > 128 { 64 } else { 128 };
-        let grid = Grid::over(chunks * (self.n / self.k) * size, threads, 1);
+        let grid = Grid::over(self.batch * chunks * (self.n / self.k) * size, threads, 1);
         // [steps, chunk] and [n, k], [sequences, backwards] in halves of words.
         let layout = |backwards: bool| {
             let halves = |low: usize, high: usize| low as u64 | (high as u64) << 32;
-            [steps as u64, chunk as u64, halves(self.n, self.k), halves(1, usize::from(backwards))]
+            let sequences = halves(self.batch, usize::from(backwards));
+            [steps as u64, chunk as u64, halves(self.n, self.k), sequences]
         };
         let launch = |module: Arc<Module>, name: &str, arguments: Arguments| {
             // SAFETY: the arguments of the kernels, whose buffers have all steps and all chunks.
@@ -205,7 +210,8 @@ impl Scan<'_> {
 
         let mut prefixes = None;
         if chunks > 1 {
-            let mut totals = self.device.allocate(chunks * self.width * size_of::<R>())?;
+            let mut totals =
+                self.device.allocate(self.batch * chunks * self.width * size_of::<R>())?;
             let name = format!("reduce_blocks_{size}_{precision}");
             // The fold appends: for exchanged arguments it begins at the end.
             let layout = layout(self.backwards != self.prepend);

@@ -1,6 +1,6 @@
-"""assemble.py PTXAS FILE.ptx…: registers, spills, shared memory and stack of each kernel on each architecture, as Markdown.
+"""assemble.py PTXAS [--joined] FILE.ptx…: registers, spills, shared memory and stack of each kernel on each architecture, as Markdown.
 
-Fails where ptxas refuses a file or spills.
+Fails where ptxas refuses a file or spills. With --joined all files are in one table, and those that spill in another: a spill is no failure.
 """
 
 import concurrent.futures
@@ -48,11 +48,32 @@ def table(path, results):
     return "\n".join(lines) + "\n"
 
 
+def joined(paths, results):
+    """Two tables of all files: what each kernel needs, and the bytes that are stored and loaded where registers do not suffice."""
+    architectures = " | ".join(f"sm_{architecture}" for architecture in ARCHITECTURES)
+    needs = [f"| module | kernel | {architectures} | shared, bytes | stack, bytes |", "|---" * (len(ARCHITECTURES) + 4) + "|"]
+    spills = [f"| module | kernel | {architectures} |", "|---" * (len(ARCHITECTURES) + 2) + "|"]
+    for path in paths:
+        for kernel in sorted(results[path, ARCHITECTURES[0]]):
+            of = [results[path, architecture][kernel] for architecture in ARCHITECTURES]
+            row = lambda column: f"| {pathlib.Path(path).stem} | `{kernel}` | " + " | ".join(str(x[column]) for x in of) + " |"
+            needs.append(row("registers") + "".join(f" {max(x[column] for x in of)} |" for column in COLUMNS[2:]))
+            if any(x["spilled"] for x in of):
+                spills.append(row("spilled"))
+    return "\n".join(["## Registers", "", *needs, "", "## Spilled, bytes", "", *spills, ""])
+
+
 def main():
     ptxas, *paths = sys.argv[1:]
+    together = paths[0] == "--joined"
+    if together:
+        paths = sorted(paths[1:])
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = {(path, architecture): pool.submit(assemble, ptxas, path, architecture) for path in paths for architecture in ARCHITECTURES}
         results = {key: job.result() for key, job in jobs.items()}
+    if together:
+        print(joined(paths, results), end="")
+        return
     print("\n".join(table(path, {a: results[path, a] for a in ARCHITECTURES}) for path in paths), end="")
     spills = [f"{kernel} on sm_{a}" for (_, a), kernels in results.items() for kernel, x in kernels.items() if x["spilled"]]
     if spills:

@@ -11,7 +11,7 @@
 //! `x_t = A_t x_{t−1} + b_t` is the scan of its affine maps, `(A_i, b_i) ∘ (A_j, b_j) =
 //! (A_j A_i, A_j b_i + b_j)`; then `x_t = A x_{−1} + b` with the scanned `(A, b)` of `t`.
 //!
-//! An element is [`width`](ScanOp::width) numbers, a sequence of `T` is `[T · width]` flat.
+//! An element is [`width`](ScanOp::width) numbers, a sequence of `T` is `[T · width]` flat, a batch of `B` of them `[B · T · width]`.
 //!
 //! | operator | element | width | flops of a combine |
 //! |---|---|---|---|
@@ -23,7 +23,8 @@
 //! | [`KalmanFilter`] | `A`, `b`, `C`, `η`, `J` | `3nk + 2n` | `16nk²` |
 //!
 //! Any operator of one's own is a [`ScanOp`]. The scan is the backend's, for example
-//! [`Cpu::scan`](crate::Cpu::scan) and [`Cpu::scan_reverse`](crate::Cpu::scan_reverse).
+//! [`Cpu::scan`](crate::Cpu::scan), [`Cpu::scan_reverse`](crate::Cpu::scan_reverse) and, of a batch,
+//! [`Cpu::scan_batch`](crate::Cpu::scan_batch).
 //!
 //! Source: Blelloch, *Prefix sums and their applications* (1990).
 //!
@@ -65,7 +66,30 @@ pub use opposite::Opposite;
 pub use range_safe::RangeSafe;
 pub use scalar::AffineScalar;
 
+#[cfg(any(feature = "cpu", feature = "cuda"))]
+use crate::error::{Error, Result};
 use crate::scalar::Real;
+
+/// Steps of each of `batch` sequences, whose elements of `width` are `numbers` together.
+///
+/// # Errors
+/// [`Error::Shape`] where they do not come out even.
+#[cfg(any(feature = "cpu", feature = "cuda"))]
+pub(crate) fn steps(numbers: usize, width: usize, batch: usize) -> Result<usize> {
+    if numbers == 0 {
+        return Ok(0);
+    }
+    if let Some(row @ 1..) = width.checked_mul(batch)
+        && numbers.is_multiple_of(row)
+    {
+        return Ok(numbers / row);
+    }
+    let expected = match batch {
+        1 => format!("[T · {width}], T elements of width {width}"),
+        _ => format!("[{batch} · T · {width}], T elements of width {width} in each sequence"),
+    };
+    Err(Error::shape("elements", expected, &[numbers]))
+}
 
 /// An associative operator over elements of `width` numbers.
 ///

@@ -136,6 +136,94 @@ fn many_tiles_are_joined_in_order() {
     check::<f32, _>(&device, scalar, &elements(&scalar, 1, 1, 130 * 2048 + 7, 4), "scalar 1");
 }
 
+/// A batch in both directions, with the arguments as they are and exchanged: close to the CPU's, and the bits of each sequence alone.
+fn check_batch<R: Real, Op: ScanOp<R> + DeviceScan>(
+    op: Op,
+    batch: usize,
+    elements: &[R],
+    what: &str,
+) {
+    fn scan<R: Real, Op: ScanOp<R> + DeviceScan>(
+        op: &Op,
+        batch: usize,
+        elements: &[R],
+        reverse: bool,
+        what: &str,
+    ) {
+        let (device, cpu, width) = (cuda(), Cpu::new(), op.width());
+        let (mut got, mut expected) = (elements.to_vec(), elements.to_vec());
+        if reverse {
+            device.scan_batch_reverse(op, &mut got, batch).unwrap();
+            cpu.scan_batch_reverse(op, &mut expected, batch).unwrap();
+        } else {
+            device.scan_batch(op, &mut got, batch).unwrap();
+            cpu.scan_batch(op, &mut expected, batch).unwrap();
+        }
+        assert_close(width, &got, &expected, what);
+        let span = elements.len() / batch;
+        for (sequence, got) in elements.chunks(span).zip(got.chunks(span)) {
+            let mut alone = sequence.to_vec();
+            if reverse {
+                device.scan_reverse(op, &mut alone).unwrap();
+            } else {
+                device.scan(op, &mut alone).unwrap();
+            }
+            let same =
+                alone.iter().zip(got).all(|(x, y)| x.to_f64().to_bits() == y.to_f64().to_bits());
+            assert!(same, "{what}: other bits than alone");
+        }
+    }
+    for reverse in [false, true] {
+        let what = format!("{what}, {batch} sequences, reverse {reverse}");
+        scan(&op, batch, elements, reverse, &what);
+        scan(&Opposite(&op), batch, elements, reverse, &format!("{what}, exchanged"));
+    }
+}
+
+/// Batches of a few sequences, in one tile or chunk each and in several.
+fn batches<R: Real>() {
+    for (seed, (n, batch, steps)) in
+        [(1, 3, 2300), (3, 7, 1), (5, 5, 300), (33, 3, 131)].into_iter().enumerate()
+    {
+        let seed = seed as u64;
+        let diagonal = AffineDiagonal::new(n);
+        let maps = elements::<R>(&diagonal, n, 1, batch * steps, seed);
+        check_batch(diagonal, batch, &maps, &format!("diagonal {n}"));
+        let scalar = AffineScalar::new(n);
+        let maps = elements::<R>(&scalar, n, 1, batch * steps, seed);
+        check_batch(scalar, batch, &maps, &format!("scalar {n}"));
+    }
+    for (seed, (n, k, batch, steps)) in
+        [(6, 3, 5, 131), (8, 2, 3, 65), (10, 5, 7, 1), (18, 9, 3, 67)].into_iter().enumerate()
+    {
+        let blocks = AffineBlocks::new(n, k).unwrap();
+        let maps = elements::<R>(&blocks, n, k, batch * steps, seed as u64);
+        check_batch(blocks, batch, &maps, &format!("blocks {n}, {k}"));
+    }
+    let dense = AffineDense::new(7);
+    check_batch(dense, 3, &elements::<R>(&dense, 7, 7, 3 * 70, 1), "dense 7");
+}
+
+#[test]
+fn a_batch_is_scanned_by_its_sequences_f32() {
+    batches::<f32>();
+}
+
+#[test]
+fn a_batch_is_scanned_by_its_sequences_f64() {
+    batches::<f64>();
+}
+
+/// Groups of tiles, and totals of chunks in chunks themselves, in each sequence.
+#[test]
+fn long_sequences_of_a_batch() {
+    let diagonal = AffineDiagonal::new(33);
+    let maps = elements::<f64>(&diagonal, 33, 1, 2 * 1100, 3);
+    check_batch(diagonal, 2, &maps, "diagonal 33");
+    let dense = AffineDense::new(2);
+    check_batch(dense, 2, &elements::<f32>(&dense, 2, 2, 2 * 4300, 4), "dense 2");
+}
+
 /// Scanned twice without the host, and a copy that stays as it was.
 #[test]
 fn elements_stay_on_the_device() {
@@ -186,5 +274,7 @@ fn what_a_device_cannot_scan_is_an_error() {
     );
     let error = device.scan(&AffineDiagonal::new(2), &mut [1.0f64; 5]).unwrap_err();
     assert!(matches!(&error, Error::Shape { .. }), "{error}");
+    let error = device.scan_batch(&AffineDiagonal::new(2), &mut [1.0f64; 12], 2).unwrap_err();
+    assert!(error.to_string().contains("[2 · T · 4]"), "{error}");
     device.scan(&AffineDiagonal::new(2), &mut [0.0f64; 0]).unwrap();
 }

@@ -38,6 +38,14 @@ fn each_setting() {
     with("RESIDENT", "2", "two_blocks_at_a_time");
     let told = with("STATISTICS", "1", "two_blocks_at_a_time");
     assert!(told.contains("emulated CUDA: k: 1 launches, "), "{told}");
+    let file = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("launched");
+    let _ = std::fs::remove_file(&file);
+    for _ in 0..2 {
+        with("LAUNCHED", &file.to_string_lossy(), "two_blocks_at_a_time");
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), "k\nk\n");
+    let told = with("LAUNCHED", env!("CARGO_TARGET_TMPDIR"), "two_blocks_at_a_time");
+    assert!(told.contains("EMULATED_CUDA_LAUNCHED"), "{told}");
     let told = with("PROCESSORS", "many", "three_devices_or_one");
     assert!(told.contains("EMULATED_CUDA_PROCESSORS") && told.contains("`many`"), "{told}");
 }

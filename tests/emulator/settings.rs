@@ -1,5 +1,6 @@
 //! Settings by environment variables, read once.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// What the environment asks for.
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) processors: u32,
     /// `EMULATED_CUDA_STATISTICS=1`: launches and instructions of each kernel on standard error at the end.
     pub(crate) statistics: bool,
+    /// `EMULATED_CUDA_LAUNCHED`: a file to which the names of the kernels that were launched are appended at the end.
+    pub(crate) launched: Option<PathBuf>,
 }
 
 pub(crate) fn settings() -> &'static Settings {
@@ -37,6 +40,7 @@ pub(crate) fn settings() -> &'static Settings {
         resident: number("RESIDENT").map(|blocks| blocks.max(1) as usize),
         processors: number("PROCESSORS").unwrap_or(4).max(1) as u32,
         statistics: number("STATISTICS").unwrap_or(0) != 0,
+        launched: std::env::var_os("EMULATED_CUDA_LAUNCHED").map(PathBuf::from),
     })
 }
 

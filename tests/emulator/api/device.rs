@@ -1,6 +1,8 @@
 //! Initialization, devices and error names.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::ptr;
 
 use super::{answer, on_driver, put};
@@ -22,9 +24,10 @@ extern "C" fn cuInit(flags: c_uint) -> c_int {
     let mut driver = driver();
     if !driver.ready {
         driver.ready = true;
-        if settings().statistics {
-            // SAFETY: `statistics` is a function of C's calling convention that lives as long as the library.
-            unsafe { atexit(statistics) };
+        let settings = settings();
+        if settings.statistics || settings.launched.is_some() {
+            // SAFETY: `at_end` is a function of C's calling convention that lives as long as the library.
+            unsafe { atexit(at_end) };
         }
     }
     Code::Success as c_int
@@ -34,10 +37,26 @@ unsafe extern "C" {
     fn atexit(f: extern "C" fn()) -> c_int;
 }
 
-/// Tells launches and instructions of each kernel.
-extern "C" fn statistics() {
-    for (kernel, (launches, instructions)) in &driver().statistics {
-        eprintln!("emulated CUDA: {kernel}: {launches} launches, {instructions} instructions");
+/// Tells launches and instructions of each kernel, and writes the kernels' names to a file, as the settings ask.
+extern "C" fn at_end() {
+    let kernels = &driver().statistics;
+    if settings().statistics {
+        for (kernel, (launches, instructions)) in kernels {
+            eprintln!("emulated CUDA: {kernel}: {launches} launches, {instructions} instructions");
+        }
+    }
+    let Some(path) = &settings().launched else {
+        return;
+    };
+    let names: String = kernels.keys().map(|kernel| format!("{kernel}\n")).collect();
+    // One piece: other processes append to the same file.
+    let appended = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(names.as_bytes()));
+    if let Err(error) = appended {
+        eprintln!("emulated CUDA: EMULATED_CUDA_LAUNCHED: {}: {error}", path.display());
     }
 }
 
