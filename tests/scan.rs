@@ -232,7 +232,6 @@ fn a_batch_is_its_sequences_one_by_one() {
         check::<f32>(&AffineScalar::new(1), batch, steps, 2);
         check::<f32>(&AffineDense::new(3), batch, steps, 3);
         check::<f64>(&AffineBlocks::new(6, 2).unwrap(), batch, steps, 4);
-        check::<f64>(&RangeSafe::new(AffineDense::new(2)), batch, steps, 5);
     }
 }
 

@@ -6,6 +6,7 @@
 mod blocks;
 mod cells;
 mod chunks;
+mod cost;
 mod derivative;
 mod driver;
 mod elements;
