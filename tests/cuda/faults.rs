@@ -335,7 +335,7 @@ fn without_locked_memory() {
 fn codes_of_the_driver_are_said() {
     emulated("with_a_busy_device", "EMULATED_CUDA_FAIL", "cuDevicePrimaryCtxRetain=46");
     emulated("before_the_system_is_ready", "EMULATED_CUDA_FAIL", "cuInit=802");
-    emulated("with_a_code_of_its_own", "EMULATED_CUDA_FAIL", "cuStreamCreate=12345");
+    emulated("with_a_code_of_its_own", "EMULATED_CUDA_FAIL", "cuDevicePrimaryCtxRetain=12345");
     emulated("with_a_lost_device", "EMULATED_CUDA_FAIL", "cuStreamSynchronize=719");
     emulated("without_room_for_a_context", "EMULATED_CUDA_FAIL", "cuDevicePrimaryCtxRetain=2");
     emulated("without_room_for_a_module", "EMULATED_CUDA_FAIL", "cuModuleLoadDataEx=2");
