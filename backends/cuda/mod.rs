@@ -198,8 +198,8 @@ impl Cuda {
     /// `elements` are `[batch, T, width]` flat. The bits are those of each sequence [scanned](Self::scan) by itself.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where the length is not a multiple of `batch · width`; otherwise as
-    /// [`scan`](Self::scan).
+    /// [`Error::Shape`](crate::Error::Shape) where the length is not a multiple of `batch · width`;
+    /// [`Error::Setting`](crate::Error::Setting) for more than 2³² − 1 sequences; otherwise as [`scan`](Self::scan).
     pub fn scan_batch<R: Real, Op: ScanOp<R> + DeviceScan>(
         &self,
         op: &Op,

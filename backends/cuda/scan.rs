@@ -92,6 +92,10 @@ pub(super) fn scan<R: Real, Op: ScanOp<R> + DeviceScan>(
     if steps == 0 {
         return Ok(());
     }
+    if u32::try_from(batch).is_err() {
+        let expected = format!("at most {} sequences on `Cuda` (scan fewer at a time)", u32::MAX);
+        return Err(Error::setting("batch", expected, batch));
+    }
     let form = op.form();
     if form.n == 0 {
         return Err(Error::setting("op: state_dim", "at least 1 on `Cuda` (use `Cpu`)", 0));
