@@ -68,6 +68,7 @@ mod resident;
 pub mod root;
 pub mod scalar;
 pub mod scan;
+mod sequences;
 mod solution;
 mod solver;
 

@@ -5,7 +5,10 @@ use crate::error::{Error, Result};
 use crate::gradient::Derivatives;
 use crate::graph::Graph;
 use crate::scalar::Real;
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, CowArray, Ix3};
+use crate::sequences::{
+    Sequences, check_batch, check_inputs, check_shape, contiguous, first_non_finite,
+};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis};
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
@@ -35,14 +38,8 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct Problem<'a, D: Recurrence> {
     dynamics: &'a D,
-    initial_state: Array2<D::Real>,
-    /// One `[T_b, m]` for each sequence, row-major.
-    inputs: Vec<Cow<'a, [D::Real]>>,
-    steps: Vec<usize>,
-    /// Those of the longest sequence; of a batch without sequences, those that it would have.
-    max_steps: usize,
+    sequences: Sequences<'a, D::Real>,
     params: Option<Vec<D::Real>>,
-    guess: Option<CowArray<'a, D::Real, Ix3>>,
     structure: OnceLock<Structure>,
     pub(crate) derivatives: Derivatives,
 }
@@ -63,15 +60,15 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             x0.shape(),
             &[dynamics.state_dim()],
         )?;
-        check_inputs(dynamics, inputs.shape())?;
+        check_inputs(dynamics.input_dim(), inputs.shape())?;
         let steps = inputs.nrows();
         Self::checked(
             dynamics,
             x0.insert_axis(Axis(0)).to_owned(),
             vec![contiguous(inputs)],
             vec![steps],
-            |_, entry| vec![entry / inputs.ncols(), entry % inputs.ncols()],
-            |entry| vec![entry],
+            &|_, entry| vec![entry / inputs.ncols(), entry % inputs.ncols()],
+            &|entry| vec![entry],
         )
     }
 
@@ -85,8 +82,8 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         inputs: ArrayView3<'a, D::Real>,
     ) -> Result<Self> {
         let (batch, steps, m) = inputs.dim();
-        check_batch(dynamics, x0, batch)?;
-        check_inputs(dynamics, &inputs.shape()[1..])?;
+        check_batch(dynamics.state_dim(), x0, batch)?;
+        check_inputs(dynamics.input_dim(), &inputs.shape()[1..])?;
         let sequences = match inputs.to_slice() {
             Some(all) => (0..batch)
                 .map(|b| Cow::Borrowed(&all[b * steps * m..(b + 1) * steps * m]))
@@ -98,10 +95,10 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             x0.to_owned(),
             sequences,
             vec![steps; batch],
-            |b, entry| vec![b, entry / m, entry % m],
-            |entry| vec![entry / x0.ncols(), entry % x0.ncols()],
+            &|b, entry| vec![b, entry / m, entry % m],
+            &|entry| vec![entry / x0.ncols(), entry % x0.ncols()],
         )
-        .map(|problem| Self { max_steps: steps, ..problem })
+        .map(|problem| Self { sequences: problem.sequences.with_max_steps(steps), ..problem })
     }
 
     /// Sequences of different length: `x0` `[B, n]`, `inputs[b]` `[T_b, m]`.
@@ -113,9 +110,9 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         x0: ArrayView2<'_, D::Real>,
         inputs: &[ArrayView2<'a, D::Real>],
     ) -> Result<Self> {
-        check_batch(dynamics, x0, inputs.len())?;
+        check_batch(dynamics.state_dim(), x0, inputs.len())?;
         for sequence in inputs {
-            check_inputs(dynamics, sequence.shape())?;
+            check_inputs(dynamics.input_dim(), sequence.shape())?;
         }
         let m = dynamics.input_dim();
         Self::checked(
@@ -123,8 +120,8 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             x0.to_owned(),
             inputs.iter().map(|&sequence| contiguous(sequence)).collect(),
             inputs.iter().map(|sequence| sequence.nrows()).collect(),
-            |b, entry| vec![b, entry / m, entry % m],
-            |entry| vec![entry / x0.ncols(), entry % x0.ncols()],
+            &|b, entry| vec![b, entry / m, entry % m],
+            &|entry| vec![entry / x0.ncols(), entry % x0.ncols()],
         )
     }
 
@@ -134,9 +131,9 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         x0: ArrayView2<'_, D::Real>,
         inputs: Vec<Array2<D::Real>>,
     ) -> Result<Self> {
-        check_batch(dynamics, x0, inputs.len())?;
+        check_batch(dynamics.state_dim(), x0, inputs.len())?;
         for sequence in &inputs {
-            check_inputs(dynamics, sequence.shape())?;
+            check_inputs(dynamics.input_dim(), sequence.shape())?;
         }
         let (n, m) = (dynamics.state_dim(), dynamics.input_dim());
         let steps = inputs.iter().map(|sequence| sequence.nrows()).collect();
@@ -147,8 +144,8 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             x0.to_owned(),
             inputs,
             steps,
-            |b, entry| vec![b, entry / m, entry % m],
-            |entry| vec![entry / n, entry % n],
+            &|b, entry| vec![b, entry / m, entry % m],
+            &|entry| vec![entry / n, entry % n],
         )
     }
 
@@ -175,8 +172,8 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             x0.insert_axis(Axis(0)).to_owned(),
             vec![Cow::Owned(Vec::new())],
             vec![steps],
-            |_, entry| vec![entry],
-            |entry| vec![entry],
+            &|_, entry| vec![entry],
+            &|entry| vec![entry],
         )
     }
 
@@ -185,29 +182,8 @@ impl<'a, D: Recurrence> Problem<'a, D> {
     ///
     /// # Errors
     /// Another shape, or a number that is not finite.
-    pub fn with_guess(mut self, guess: ArrayView3<'a, D::Real>) -> Result<Self> {
-        let (batch, steps, n) = (self.batch_size(), self.max_steps(), self.state_dim());
-        check_shape(
-            "guess",
-            &format!("[B = {batch}, T = {steps}, n = {n}]"),
-            guess.shape(),
-            &[batch, steps, n],
-        )?;
-        let guess = CowArray::from(guess);
-        let guess = if guess.is_standard_layout() {
-            guess
-        } else {
-            CowArray::from(guess.as_standard_layout().into_owned())
-        };
-        if let Some(entry) = guess.as_slice().and_then(first_non_finite) {
-            return Err(Error::NonFinite {
-                argument: "guess",
-                index: vec![entry / n / steps, entry / n % steps, entry % n],
-                value: guess[[entry / n / steps, entry / n % steps, entry % n]].to_f64(),
-            });
-        }
-        self.guess = Some(guess);
-        Ok(self)
+    pub fn with_guess(self, guess: ArrayView3<'a, D::Real>) -> Result<Self> {
+        Ok(Self { sequences: self.sequences.with_guess(guess)?, ..self })
     }
 
     /// With other parameters θ than the recurrence's own.
@@ -235,7 +211,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
 
     /// Sequences `B`.
     pub fn batch_size(&self) -> usize {
-        self.steps.len()
+        self.sequences.batch_size()
     }
 
     /// Steps `T_b` of the sequence `batch`.
@@ -243,22 +219,22 @@ impl<'a, D: Recurrence> Problem<'a, D> {
     /// # Panics
     /// If there is no such sequence.
     pub fn steps(&self, batch: usize) -> usize {
-        self.steps[batch]
+        self.sequences.steps(batch)
     }
 
     /// Steps of the longest sequence.
     pub fn max_steps(&self) -> usize {
-        self.max_steps
+        self.sequences.max_steps()
     }
 
     /// Length `n` of the state.
     pub fn state_dim(&self) -> usize {
-        self.dynamics.state_dim()
+        self.sequences.state_dim()
     }
 
     /// Length `m` of one step's input.
     pub fn input_dim(&self) -> usize {
-        self.dynamics.input_dim()
+        self.sequences.input_dim()
     }
 
     /// The structure of the Jacobian that Newton's method uses: the one that the recurrence declares, or, where that is dense,
@@ -280,13 +256,12 @@ impl<'a, D: Recurrence> Problem<'a, D> {
 
     /// Initial states `[B, n]`.
     pub fn initial_state(&self) -> ArrayView2<'_, D::Real> {
-        self.initial_state.view()
+        self.sequences.initial_state()
     }
 
     /// Initial states `[B, n]`, flat and row-major.
     pub(crate) fn initial_states(&self) -> &[D::Real] {
-        // Made so by every constructor.
-        self.initial_state.as_slice().unwrap_or_default()
+        self.sequences.initial_states()
     }
 
     /// Inputs `[T_b, m]` of the sequence `batch`, flat and row-major.
@@ -294,12 +269,12 @@ impl<'a, D: Recurrence> Problem<'a, D> {
     /// # Panics
     /// If there is no such sequence.
     pub fn inputs(&self, batch: usize) -> &[D::Real] {
-        &self.inputs[batch]
+        self.sequences.inputs(batch)
     }
 
     /// The user's guess `[B, T, n]`.
     pub fn guess(&self) -> Option<ArrayView3<'_, D::Real>> {
-        self.guess.as_ref().map(|guess| guess.view())
+        self.sequences.guess()
     }
 
     /// The graph of a step, made when it is first asked for.
@@ -318,95 +293,34 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         Self { structure, ..self }
     }
 
-    /// Steps of all sequences together.
-    pub(crate) fn total_steps(&self) -> usize {
-        self.steps.iter().sum()
+    /// All but the recurrence.
+    pub(crate) fn sequences(&self) -> &Sequences<'a, D::Real> {
+        &self.sequences
     }
 
+    /// Of checked shapes; see [`Sequences::checked`].
     fn checked(
         dynamics: &'a D,
         initial_state: Array2<D::Real>,
         inputs: Vec<Cow<'a, [D::Real]>>,
         steps: Vec<usize>,
-        input_index: impl Fn(usize, usize) -> Vec<usize>,
-        state_index: impl Fn(usize) -> Vec<usize>,
+        input_index: &dyn Fn(usize, usize) -> Vec<usize>,
+        state_index: &dyn Fn(usize) -> Vec<usize>,
     ) -> Result<Self> {
-        // Row-major, whatever the caller's was.
-        let initial_state = match initial_state.is_standard_layout() {
-            true => initial_state,
-            false => initial_state.as_standard_layout().into_owned(),
-        };
-        if let Some((entry, x)) = initial_state.iter().enumerate().find(|(_, x)| !x.is_finite()) {
-            return Err(Error::NonFinite {
-                argument: "x0",
-                index: state_index(entry),
-                value: x.to_f64(),
-            });
-        }
-        for (batch, sequence) in inputs.iter().enumerate() {
-            if let Some(entry) = first_non_finite(sequence) {
-                return Err(Error::NonFinite {
-                    argument: "inputs",
-                    index: input_index(batch, entry),
-                    value: sequence[entry].to_f64(),
-                });
-            }
-        }
-        let max_steps = steps.iter().copied().max().unwrap_or(0);
+        let m = dynamics.input_dim();
         Ok(Self {
             dynamics,
-            initial_state,
-            inputs,
-            steps,
-            max_steps,
+            sequences: Sequences::checked(
+                m,
+                initial_state,
+                inputs,
+                steps,
+                input_index,
+                state_index,
+            )?,
             params: None,
-            guess: None,
             structure: OnceLock::new(),
             derivatives: Derivatives::default(),
         })
     }
-}
-
-pub(crate) fn check_shape(
-    argument: &'static str,
-    expected: &str,
-    got: &[usize],
-    shape: &[usize],
-) -> Result<()> {
-    if got == shape { Ok(()) } else { Err(Error::shape(argument, expected, got)) }
-}
-
-fn check_inputs<D: Recurrence>(dynamics: &D, shape: &[usize]) -> Result<()> {
-    let m = dynamics.input_dim();
-    check_shape("inputs", &format!("[T, m = {m}] for each sequence"), &shape[1..], &[m])
-        .map_err(|_| Error::shape("inputs", format!("[T, m = {m}] for each sequence"), shape))
-}
-
-fn check_batch<D: Recurrence>(
-    dynamics: &D,
-    x0: ArrayView2<'_, D::Real>,
-    batch: usize,
-) -> Result<()> {
-    let n = dynamics.state_dim();
-    check_shape("x0", &format!("[B = {batch}, n = {n}]"), x0.shape(), &[batch, n])
-}
-
-/// The array row-major, borrowed where it is so already.
-fn contiguous<R: Real>(array: ArrayView2<'_, R>) -> Cow<'_, [R]> {
-    match array.to_slice() {
-        Some(slice) => Cow::Borrowed(slice),
-        None => Cow::Owned(array.iter().copied().collect()),
-    }
-}
-
-/// The first NaN or infinity. Blocks without one are passed over at memory speed.
-pub(crate) fn first_non_finite<R: Real>(values: &[R]) -> Option<usize> {
-    const BLOCK: usize = 1024;
-    values
-        .chunks(BLOCK)
-        .position(|block| !block.iter().fold(true, |all, x| all & x.is_finite()))
-        .and_then(|block| {
-            let from = block * BLOCK;
-            values[from..].iter().position(|x| !x.is_finite()).map(|entry| from + entry)
-        })
 }

@@ -1,7 +1,6 @@
 //! What a kernel works on: the recurrence, and one block for each lane.
 
-use super::{CpuTrajectory, tile};
-use crate::backend::Block;
+use super::tile;
 use crate::dynamics::Recurrence;
 use crate::problem::Problem;
 use crate::scalar::dispatch::Kernel;
@@ -112,36 +111,4 @@ impl<R: Real> Lane<'_, R> {
             from = border + 1;
         }
     }
-}
-
-/// A lane for each of `blocks`, which are in the order of sequences and time, with the states before them in
-/// `starts` `[blocks, n]`.
-pub(super) fn lanes<'g, D: Recurrence>(
-    problem: &'g Problem<'_, D>,
-    trajectory: &'g mut CpuTrajectory<D::Real>,
-    blocks: &[Block],
-    starts: &'g [D::Real],
-) -> Vec<Lane<'g, D::Real>> {
-    let (n, m) =
-        (Recurrence::state_dim(problem.dynamics()), Recurrence::input_dim(problem.dynamics()));
-    let stride = trajectory.max_steps * n;
-    let mut rest = trajectory.states.as_mut_slice();
-    let mut passed = 0;
-    let mut lanes = Vec::with_capacity(blocks.len());
-    for (block, start) in blocks.iter().zip(starts.chunks_exact(n)) {
-        let from = block.batch * stride + block.start * n;
-        let (_, tail) = rest.split_at_mut(from - passed);
-        let (states, tail) = tail.split_at_mut(block.len * n);
-        rest = tail;
-        passed = from + block.len * n;
-        let end = block.start + block.len;
-        lanes.push(Lane {
-            len: block.len,
-            start,
-            inputs: &problem.inputs(block.batch)[block.start * m..end * m],
-            states,
-            last: end == problem.steps(block.batch),
-        });
-    }
-    lanes
 }

@@ -15,6 +15,7 @@ mod replay;
 mod roll;
 mod scan;
 mod tile;
+mod trajectory;
 pub(crate) mod walks;
 
 use crate::backend::{
@@ -23,22 +24,21 @@ use crate::backend::{
 use crate::dynamics::recurrence::Counted;
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
-use crate::problem::{Problem, first_non_finite};
+use crate::problem::Problem;
 use crate::scalar::count::{ARITHMETIC, Operations};
 use crate::scalar::dispatch::{Kernel, dispatch};
-use crate::scalar::{InstructionSet, Parameter, Real, Scalar};
+use crate::scalar::{InstructionSet, Parameter, Real};
 use crate::scan::{KalmanFilter, ScanOp};
-use crate::solver::blocks::partition;
 use crate::solver::{Linearization, Tolerance};
-use group::{Group, Lane, lanes};
+use group::{Group, Lane};
 use kalman::{Filter, Follow, Smooth};
 use linearize::{Derivative, Linearize};
 use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 use replay::Replay;
 use roll::{InOrder, Roll};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use trajectory::CpuTrajectory;
 
 /// The cores of this machine.
 ///
@@ -192,11 +192,16 @@ impl Cpu {
 
     /// Runs one kernel for each of `jobs`, which are independent of each other.
     fn run<J: Send, K: Kernel<Output = ()>>(&self, jobs: Vec<J>, kernel: impl Fn(J) -> K + Sync) {
+        self.share(jobs, &|job| dispatch(self.instruction_set, kernel(job)));
+    }
+
+    /// Does `work` on each of `jobs`. Through a pointer, as [`each`](Self::each).
+    fn share<J: Send>(&self, jobs: Vec<J>, work: &(dyn Fn(J) + Sync)) {
         let jobs: Vec<_> = jobs.into_iter().map(|job| Mutex::new(Some(job))).collect();
         self.each(jobs.len(), &|index| {
             let job = jobs[index].lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(job) = job {
-                dispatch(self.instruction_set, kernel(job));
+                work(job);
             }
         });
     }
@@ -274,23 +279,6 @@ impl Backend for Cpu {
     }
 }
 
-/// States `[B, T, n]` in memory.
-#[derive(Debug)]
-pub struct CpuTrajectory<R> {
-    states: Vec<R>,
-    batch: usize,
-    max_steps: usize,
-    n: usize,
-}
-
-impl<R> CpuTrajectory<R> {
-    /// Where the state before `block` is stored; none at a sequence's start.
-    fn before(&self, block: &Block) -> Option<std::ops::Range<usize>> {
-        let end = (block.batch * self.max_steps + block.start) * self.n;
-        (block.start > 0).then(|| end - self.n..end)
-    }
-}
-
 impl<D: Recurrence> Sweep<D> for Cpu {
     type Trajectory = CpuTrajectory<D::Real>;
     type Blocks = ();
@@ -334,17 +322,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
     }
 
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
-        let (batch, max_steps, n) =
-            (problem.batch_size(), problem.max_steps(), problem.state_dim());
-        let mut states: Vec<_> = match problem.guess() {
-            Some(guess) => guess.iter().copied().collect(),
-            None => memory::zeros(self, batch * max_steps * n),
-        };
-        for b in 0..batch {
-            states[(b * max_steps + problem.steps(b)) * n..(b + 1) * max_steps * n]
-                .fill(D::Real::default());
-        }
-        Ok(CpuTrajectory { states, batch, max_steps, n })
+        Ok(CpuTrajectory::new(self, problem.sequences()))
     }
 
     fn read_starts(
@@ -354,17 +332,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         blocks: &[Block],
         states: &mut [D::Real],
     ) -> Result<()> {
-        let initial = problem.initial_state();
-        for (block, state) in blocks.iter().zip(states.chunks_exact_mut(trajectory.n)) {
-            match trajectory.before(block) {
-                Some(stored) => state.copy_from_slice(&trajectory.states[stored]),
-                None => {
-                    for (state, &initial) in state.iter_mut().zip(initial.row(block.batch)) {
-                        *state = initial;
-                    }
-                }
-            }
-        }
+        trajectory.read_starts(problem.sequences(), blocks, states);
         Ok(())
     }
 
@@ -375,17 +343,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         blocks: &[Block],
         sizes: &mut [D::Real],
     ) -> Result<()> {
-        let n = trajectory.n;
-        for (block, sizes) in blocks.iter().zip(sizes.chunks_exact_mut(n)) {
-            sizes.fill(D::Real::default());
-            let end = (block.batch * trajectory.max_steps + block.start) * n;
-            let steps = block.start.min(Tolerance::SIZE_STEPS);
-            for state in trajectory.states[end - steps * n..end].chunks_exact(n) {
-                for (size, &x) in sizes.iter_mut().zip(state) {
-                    *size = Scalar::max(*size, Scalar::abs(x));
-                }
-            }
-        }
+        trajectory.read_sizes(blocks, sizes);
         Ok(())
     }
 
@@ -395,11 +353,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         blocks: &[Block],
         states: &[D::Real],
     ) -> Result<()> {
-        for (block, state) in blocks.iter().zip(states.chunks_exact(trajectory.n)) {
-            if let Some(stored) = trajectory.before(block) {
-                trajectory.states[stored].copy_from_slice(state);
-            }
-        }
+        trajectory.write_starts(blocks, states);
         Ok(())
     }
 
@@ -411,7 +365,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         starts: &[D::Real],
     ) -> Result<()> {
         let group = Group::of(problem);
-        let lanes = lanes(problem, trajectory, blocks, starts);
+        let lanes = trajectory.lanes(problem.sequences(), blocks, starts);
         self.run(lanes, |lane| InOrder { group, lane });
         Ok(())
     }
@@ -427,7 +381,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         let group = Group::of(problem);
         let width = Sweep::<D>::width(self);
         let mut rolled = vec![Rolled::default(); blocks.len()];
-        let mut lanes = lanes(problem, trajectory, blocks, starts);
+        let mut lanes = trajectory.lanes(problem.sequences(), blocks, starts);
         let jobs = lanes.chunks_mut(width).zip(rolled.chunks_mut(width)).collect();
         self.run(jobs, |(lanes, rolled)| Roll { group, lanes, merge, rolled });
         drop(lanes);
@@ -444,14 +398,14 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         ends: &mut [D::Real],
         maps: &mut [D::Real],
     ) -> Result<Vec<Linearized>> {
-        self.read_starts(problem, trajectory, chunks, starts)?;
+        trajectory.read_starts(problem.sequences(), chunks, starts);
         let group = Group::of(problem);
-        let n = trajectory.n;
+        let n = trajectory.state_dim();
         let derivative = self.derivative(problem, settings.linearization);
         let width = self.vector_width::<D::Real>();
         let entries = derivative.entries(n);
         let mut results = vec![Linearized::default(); chunks.len()];
-        let mut lanes = lanes(problem, trajectory, chunks, starts);
+        let mut lanes = trajectory.lanes(problem.sequences(), chunks, starts);
         let mut maps = maps;
         let mut jobs = Vec::new();
         for ((lanes, results), ends) in
@@ -483,11 +437,11 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         starts: &[D::Real],
     ) -> Result<()> {
         let group = Group::of(problem);
-        let n = trajectory.n;
+        let n = trajectory.state_dim();
         let width = self.vector_width::<D::Real>();
         let mut old = vec![D::Real::default(); chunks.len() * n];
-        self.read_starts(problem, trajectory, chunks, &mut old)?;
-        let mut lanes = lanes(problem, trajectory, chunks, &old);
+        trajectory.read_starts(problem.sequences(), chunks, &mut old);
+        let mut lanes = trajectory.lanes(problem.sequences(), chunks, &old);
         let jobs = lanes.chunks_mut(width).zip(starts.chunks(width * n)).collect();
         self.run(jobs, |(lanes, starts)| Replay { group, lanes, settings: *settings, starts });
         Ok(())
@@ -507,14 +461,14 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         elements: &mut [D::Real],
     ) -> Result<Vec<Filtered>> {
         let group = Group::of(problem);
-        let n = trajectory.n;
+        let n = trajectory.state_dim();
         let (structure, whole) = self.kept(problem, settings.linearization);
         let operator = KalmanFilter::of(structure, n);
         let width = self.vector_width::<D::Real>();
         let mut results = vec![Filtered::default(); chunks.len()];
         let mut starts = vec![D::Real::default(); chunks.len() * n];
-        self.read_starts(problem, trajectory, chunks, &mut starts)?;
-        let mut lanes = lanes(problem, trajectory, chunks, &starts);
+        trajectory.read_starts(problem.sequences(), chunks, &mut starts);
+        let mut lanes = trajectory.lanes(problem.sequences(), chunks, &starts);
         let jobs = lanes
             .chunks_mut(width)
             .zip(results.chunks_mut(width))
@@ -547,13 +501,13 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         moved: &mut Self::Trajectory,
     ) -> Result<()> {
         let group = Group::of(problem);
-        let n = trajectory.n;
+        let n = trajectory.state_dim();
         let (structure, whole) = self.kept(problem, settings.linearization);
         let width = self.vector_width::<D::Real>();
         let mut starts = vec![D::Real::default(); chunks.len() * n];
-        self.read_starts(problem, trajectory, chunks, &mut starts)?;
-        let mut moved = lanes(problem, moved, chunks, &starts);
-        let mut lanes = lanes(problem, trajectory, chunks, &starts);
+        trajectory.read_starts(problem.sequences(), chunks, &mut starts);
+        let mut moved = moved.lanes(problem.sequences(), chunks, &starts);
+        let mut lanes = trajectory.lanes(problem.sequences(), chunks, &starts);
         let jobs = lanes
             .chunks_mut(width)
             .zip(moved.chunks_mut(width))
@@ -584,14 +538,14 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         elements: &mut [D::Real],
     ) -> Result<Vec<Spread>> {
         let group = Group::of(problem);
-        let n = trajectory.n;
+        let n = trajectory.state_dim();
         let structure = problem.structure();
         let entries = structure.entries(n);
         let width = self.vector_width::<D::Real>();
         let mut results = vec![Spread::default(); chunks.len()];
         let mut starts = vec![D::Real::default(); chunks.len() * n];
-        self.read_starts(problem, trajectory, chunks, &mut starts)?;
-        let mut lanes = lanes(problem, trajectory, chunks, &starts);
+        trajectory.read_starts(problem.sequences(), chunks, &mut starts);
+        let mut lanes = trajectory.lanes(problem.sequences(), chunks, &starts);
         let jobs = lanes
             .chunks_mut(width)
             .zip(results.chunks_mut(width))
@@ -612,18 +566,14 @@ impl<D: Recurrence> Sweep<D> for Cpu {
 
     fn load(
         &self,
-        problem: &Problem<'_, D>,
+        _: &Problem<'_, D>,
         states: ArrayView3<'_, D::Real>,
     ) -> Result<Self::Trajectory> {
-        let (batch, max_steps, n) =
-            (problem.batch_size(), problem.max_steps(), problem.state_dim());
-        Ok(CpuTrajectory { states: states.iter().copied().collect(), batch, max_steps, n })
+        Ok(CpuTrajectory::of(states))
     }
 
     fn copy(&self, from: &Self::Trajectory, to: &mut Self::Trajectory, batch: usize) -> Result<()> {
-        let len = from.max_steps * from.n;
-        let states = batch * len..(batch + 1) * len;
-        to.states[states.clone()].copy_from_slice(&from.states[states]);
+        from.copy_to(to, batch);
         Ok(())
     }
 
@@ -664,28 +614,10 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         problem: &Problem<'_, D>,
         trajectory: &Self::Trajectory,
     ) -> Result<Vec<Option<usize>>> {
-        /// Steps that one task looks at, times the size of a state.
-        const PIECE: usize = 1 << 16;
-        let n = trajectory.n;
-        let blocks = partition(problem, (PIECE / n.max(1)).max(1));
-        let first: Vec<_> = (0..trajectory.batch).map(|_| AtomicUsize::new(usize::MAX)).collect();
-        self.each(blocks.len(), &|index| {
-            let Block { batch, start, len } = blocks[index];
-            let from = (batch * trajectory.max_steps + start) * n;
-            if let Some(entry) = first_non_finite(&trajectory.states[from..from + len * n]) {
-                first[batch].fetch_min(start + entry / n, Ordering::Relaxed);
-            }
-        });
-        Ok(first
-            .iter()
-            .map(|t| Some(t.load(Ordering::Relaxed)).filter(|&t| t < usize::MAX))
-            .collect())
+        Ok(trajectory.first_non_finite(self, problem.sequences()))
     }
 
     fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {
-        let CpuTrajectory { states, batch, max_steps, n } = trajectory;
-        let shape = (batch, max_steps, n);
-        Array3::from_shape_vec(shape, states)
-            .map_err(|_| Error::shape("states", format!("{shape:?}"), &[batch, max_steps, n]))
+        trajectory.into_states()
     }
 }

@@ -33,7 +33,8 @@ impl Cuda {
         let params = Parameter::from_slice(problem.params());
         let Counted { operations: Operations { vector, single }, chain } =
             problem.dynamics().count(params);
-        let (total, batch) = (problem.total_steps() as f64, problem.batch_size() as f64);
+        let (total, batch) =
+            (problem.sequences().total_steps() as f64, problem.batch_size() as f64);
         let blocks = (total / BLOCK).max(batch);
         let threads = self.threads(problem, blocks as usize);
         let shared_by = match self.cell(problem, blocks as usize) {

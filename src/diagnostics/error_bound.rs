@@ -8,7 +8,9 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solution::Solution;
 use crate::solver::blocks::partition;
+use crate::solver::control::Control;
 use crate::solver::larger;
+use crate::solver::stages::{OnBackend, Stages};
 
 /// How far a trajectory can be from the loop's; see [`error_bound`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -88,29 +90,26 @@ pub fn error_bound<D: Recurrence, B: Sweep<D>>(
     backend: &B,
 ) -> Result<ErrorBound> {
     check_shape(problem, solution)?;
-    let mut trajectory = backend.load(problem, solution.states.view())?;
-    let bounds = bounds_of(problem, &mut trajectory, backend)?;
+    let mut stages = OnBackend::loaded(problem, backend, solution.states.view())?;
+    let bounds = D::Real::error_bounds(&mut stages)?;
     Ok(bounds.into_iter().fold(ErrorBound::default(), ErrorBound::join))
 }
 
 /// The bound of each sequence of a trajectory, where it is.
-pub(crate) fn bounds_of<D: Recurrence, B: Sweep<D>>(
-    problem: &Problem<'_, D>,
-    trajectory: &mut B::Trajectory,
-    backend: &B,
-) -> Result<Vec<ErrorBound>> {
+pub(crate) fn bounds_of<R: Real>(stages: &mut dyn Stages<R>) -> Result<Vec<ErrorBound>> {
+    let problem = stages.problem();
     let mut bounds = vec![ErrorBound::default(); problem.batch_size()];
     let n = problem.state_dim();
     if n == 0 || problem.total_steps() == 0 {
         return Ok(bounds);
     }
     let chunks = partition(problem, chunk_len(n));
-    let structure = backend.structure(problem);
+    let structure = stages.structure();
     let entries = structure.entries(n);
-    let zero = D::Real::default();
+    let zero = R::default();
     let mut priors = vec![zero; chunks.len() * (n + entries)];
     let mut elements = vec![zero; chunks.len() * (n + 2 * entries)];
-    let mut spread = backend.spread(problem, trajectory, &chunks, &priors, &mut elements)?;
+    let mut spread = stages.spread(&chunks, &priors, &mut elements)?;
     if chunks.iter().any(|chunk| chunk.start > 0) {
         // What comes in at the chunks' starts; then once more along them.
         for (i, pair) in chunks.windows(2).enumerate() {
@@ -121,7 +120,7 @@ pub(crate) fn bounds_of<D: Recurrence, B: Sweep<D>>(
                 hand_on(structure, n, element, before, &mut after[..n + entries]);
             }
         }
-        spread = backend.spread(problem, trajectory, &chunks, &priors, &mut elements)?;
+        spread = stages.spread(&chunks, &priors, &mut elements)?;
     }
     for (chunk, Spread { residual, rounding }) in chunks.iter().zip(spread) {
         let bound = &mut bounds[chunk.batch];
@@ -164,19 +163,15 @@ fn hand_on<R: Real>(structure: Structure, n: usize, element: &[R], before: &[R],
 pub(super) type Products<R> = (Vec<Block>, Vec<Vec<R>>);
 
 /// The products over `len` steps each of every sequence.
-pub(super) fn products<D: Recurrence, B: Sweep<D>>(
-    problem: &Problem<'_, D>,
-    trajectory: &mut B::Trajectory,
-    backend: &B,
-    len: usize,
-) -> Result<Products<D::Real>> {
+pub(super) fn products<R: Real>(stages: &mut dyn Stages<R>, len: usize) -> Result<Products<R>> {
+    let problem = stages.problem();
     let n = problem.state_dim();
     let chunks = partition(problem, len);
-    let entries = backend.structure(problem).entries(n);
-    let zero = D::Real::default();
+    let entries = stages.structure().entries(n);
+    let zero = R::default();
     let priors = vec![zero; chunks.len() * (n + entries)];
     let mut elements = vec![zero; chunks.len() * (n + 2 * entries)];
-    backend.spread(problem, trajectory, &chunks, &priors, &mut elements)?;
+    stages.spread(&chunks, &priors, &mut elements)?;
     let maps =
         elements.chunks_exact(n + 2 * entries).map(|element| element[..entries].to_vec()).collect();
     Ok((chunks, maps))

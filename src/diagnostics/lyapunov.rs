@@ -8,6 +8,8 @@ use crate::error::Result;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solution::Solution;
+use crate::solver::control::Control;
+use crate::solver::stages::{OnBackend, Stages};
 use std::fmt;
 
 /// Steps of the shortest windows.
@@ -131,19 +133,24 @@ pub fn lyapunov_on<D: Recurrence, B: Sweep<D>>(
     backend: &B,
 ) -> Result<Lyapunov> {
     check_shape(problem, solution)?;
-    let n = problem.state_dim();
+    D::Real::lyapunov(&mut OnBackend::loaded(problem, backend, solution.states.view())?)
+}
+
+/// [`lyapunov_on`] of a trajectory that is loaded.
+pub(crate) fn lyapunov_of<R: Real>(stages: &mut dyn Stages<R>) -> Result<Lyapunov> {
+    let problem = stages.problem();
+    let (n, batch_size) = (problem.state_dim(), problem.batch_size());
     let steps = problem.max_steps();
     let mut result =
         Lyapunov { exponent: f64::NEG_INFINITY, growth: Vec::new(), overshoot: 1.0, steps };
     if n == 0 || problem.total_steps() == 0 {
         return Ok(result);
     }
-    let mut trajectory = backend.load(problem, solution.states.view())?;
-    let (chunks, maps) = products(problem, &mut trajectory, backend, WINDOW)?;
-    let form = Form { n, structure: backend.structure(problem) };
+    let (chunks, maps) = products(stages, WINDOW)?;
+    let form = Form { n, structure: stages.structure() };
     let mut first = 0;
     let mut windows: Vec<Vec<Map>> = Vec::new();
-    for batch in 0..problem.batch_size() {
+    for batch in 0..batch_size {
         let count = chunks[first..].iter().take_while(|chunk| chunk.batch == batch).count();
         let (chunks, maps) = (&chunks[first..first + count], &maps[first..first + count]);
         let maps: Vec<Map> = maps.iter().map(|map| Map::new(map)).collect();

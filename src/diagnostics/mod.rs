@@ -18,6 +18,7 @@ pub use lyapunov::lyapunov;
 pub use lyapunov::{Growth, Lyapunov, lyapunov_on};
 
 pub(crate) use error_bound::bounds_of;
+pub(crate) use lyapunov::lyapunov_of;
 
 use crate::dynamics::Recurrence;
 use crate::error::{Error, Result};

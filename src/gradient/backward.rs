@@ -5,8 +5,8 @@ use super::{Cotangents, Trajectory, contiguous, floor};
 use crate::backend::{Block, Differentiate, Pulled, StateCotangents, Swept};
 use crate::error::{Error, Result};
 use crate::graph::adjoint::Adjoint;
-use crate::problem::check_shape;
 use crate::scalar::Real;
+use crate::sequences::check_shape;
 use ndarray::{Array1, Array2, Array3, ArrayView3, s};
 
 pub(super) fn vjp<R: Real, B: Differentiate<R>>(

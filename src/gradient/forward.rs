@@ -5,8 +5,8 @@ use super::{Tangents, Trajectory, contiguous, floor};
 use crate::backend::{Block, Differentiate, Pushed, Swept};
 use crate::error::{Error, Result};
 use crate::graph::tangent::Tangent;
-use crate::problem::check_shape;
 use crate::scalar::Real;
+use crate::sequences::check_shape;
 use ndarray::Array3;
 
 pub(super) fn jvp<R: Real, B: Differentiate<R>>(

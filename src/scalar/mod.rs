@@ -205,6 +205,7 @@ pub trait Real:
     Scalar<Real = Self, Coeff = Self>
     + crate::scan::product::Product
     + crate::backends::Precompiled
+    + crate::solver::control::Control
     + PartialOrd
     + num_traits::Zero
     + num_traits::One

@@ -1,14 +1,13 @@
 //! Time cut into blocks.
 
 use crate::backend::Block;
-use crate::dynamics::Recurrence;
-use crate::problem::Problem;
+use crate::scalar::Real;
+use crate::sequences::Sequences;
 
 /// Every sequence cut into blocks of `len` steps, its last block as short as need be, in the order of
 /// sequences and time.
-pub(crate) fn partition<D: Recurrence>(problem: &Problem<'_, D>, len: usize) -> Vec<Block> {
-    let steps: Vec<usize> = (0..problem.batch_size()).map(|batch| problem.steps(batch)).collect();
-    cut(&steps, len)
+pub(crate) fn partition<R: Real>(problem: &Sequences<'_, R>, len: usize) -> Vec<Block> {
+    cut(problem.all_steps(), len)
 }
 
 /// [`partition`] of sequences of `steps` steps.
@@ -23,8 +22,8 @@ pub(crate) fn cut(steps: &[usize], len: usize) -> Vec<Block> {
 }
 
 /// The length that gives about `groups` times `width` blocks, at least 1.
-pub(super) fn length_for<D: Recurrence>(
-    problem: &Problem<'_, D>,
+pub(super) fn length_for<R: Real>(
+    problem: &Sequences<'_, R>,
     groups: usize,
     width: usize,
 ) -> usize {

@@ -15,11 +15,10 @@ use super::auto::TANGENT;
 use super::jacobi::move_starts;
 use super::maps::Maps;
 use super::run::Run;
+use super::stages::{Coarser, Stages};
 use super::{Linearization, Solver};
-use crate::backend::{Block, Cost, LinearizeSettings, Sweep};
-use crate::dynamics::Recurrence;
+use crate::backend::{Block, Cost, LinearizeSettings};
 use crate::error::Result;
-use crate::problem::Problem;
 use crate::scalar::Real;
 use ndarray::Array2;
 use std::sync::{Mutex, PoisonError};
@@ -28,8 +27,6 @@ use std::sync::{Mutex, PoisonError};
 const SHARE: f64 = 0.12;
 /// Cycles of a loop below which the grids cost more than such a share, for all that is done once.
 pub(super) const LEAST: f64 = 3e6;
-/// Components up to which Jacobians are dense unless declared otherwise: to look at the step would take longer.
-const FEW: usize = 8;
 /// Steps of the problem in a block, where it is long enough: a coarse grid with few steps to a block must be cheap.
 const BLOCK: usize = 512;
 /// Blocks that are enough for lanes and threads: of more steps the blocks are longer instead, since grids cost by the block.
@@ -65,10 +62,10 @@ pub(super) struct Coarse<R> {
 impl<R: Real> Coarse<R> {
     /// Sweeps once over the blocks on a grid of at most `steps` steps each, twice or thrice if much changes, and moves their
     /// starts; returns by how much at first, components against their size.
-    fn refine<D: Recurrence<Real = R>, B: Sweep<D>>(
+    fn refine(
         &mut self,
-        run: &Run<'_, '_, D, B>,
-        finer: &D,
+        run: &Run<'_, R>,
+        finer: &dyn Coarser<R>,
         blocks: &[Block],
         steps: usize,
     ) -> Result<f64> {
@@ -76,15 +73,14 @@ impl<R: Real> Coarse<R> {
         const MOST: usize = 3;
         /// A change that leaves next to nothing to the next sweep.
         const SMALL: f64 = 1e-6;
-        let n = run.problem.state_dim();
+        let n = run.problem().state_dim();
         let grid = Grid::new(run, finer, blocks, steps);
-        let problem = grid.problem(run)?;
-        let mut trajectory = run.backend.allocate(&problem)?;
+        let mut stages = grid.stages()?;
         let all: Vec<usize> = (0..blocks.len()).collect();
         let (mut ends, mut first) = (vec![R::default(); blocks.len() * n], None);
         for _ in 0..MOST {
-            run.backend.roll(&problem, &mut trajectory, &grid.pieces, &self.starts, None)?;
-            run.backend.read_starts(&problem, &trajectory, &grid.pieces, &mut ends)?;
+            stages.roll(&grid.pieces, &self.starts, None)?;
+            stages.read_starts(&grid.pieces, &mut ends)?;
             let before = self.starts.clone();
             let (maps, starts) = (&mut self.maps, &mut self.starts);
             move_starts(blocks, maps, starts, &ends, &all, run.tolerance);
@@ -106,23 +102,18 @@ impl<R: Real> Coarse<R> {
 }
 
 /// The recurrence on a coarser grid, with its inputs for each sequence, and which steps make a block.
-struct Grid<'c, D: Recurrence> {
-    coarser: &'c D,
-    inputs: Vec<Array2<D::Real>>,
+struct Grid<'c, R> {
+    coarser: &'c dyn Coarser<R>,
+    inputs: Vec<Array2<R>>,
     pieces: Vec<Block>,
 }
 
-impl<'c, D: Recurrence> Grid<'c, D> {
+impl<'c, R: Real> Grid<'c, R> {
     /// With at most `steps` steps to each of `blocks`.
-    fn new<B: Sweep<D>>(
-        run: &Run<'_, '_, D, B>,
-        coarser: &'c D,
-        blocks: &[Block],
-        steps: usize,
-    ) -> Self {
+    fn new(run: &Run<'_, R>, coarser: &'c dyn Coarser<R>, blocks: &[Block], steps: usize) -> Self {
         /// Blocks of a task.
         const BLOCKS: usize = 64;
-        let problem = run.problem;
+        let problem = run.problem();
         let (from, m) = (problem.input_dim(), coarser.input_dim());
         let mut lengths = vec![0; problem.batch_size()];
         let mut pieces = Vec::with_capacity(blocks.len());
@@ -139,66 +130,54 @@ impl<'c, D: Recurrence> Grid<'c, D> {
             .map(|piece| rest[piece.batch].split_off_mut(..piece.len * m).unwrap_or_default())
             .collect();
         let tasks: Vec<_> = targets.chunks_mut(BLOCKS).map(Mutex::new).collect();
-        run.backend.each_here(tasks.len(), &|task| {
+        coarser.each_here(tasks.len(), &|task| {
             let mut own = tasks[task].lock().unwrap_or_else(PoisonError::into_inner);
             for (i, coarse) in (task * BLOCKS..).zip(own.iter_mut()) {
                 let Block { batch, start, len } = blocks[i];
                 let fine = &problem.inputs(batch)[start * from..][..len * from];
-                problem.dynamics().coarsen(fine, pieces[i].len, coarse);
+                coarser.coarsen(fine, pieces[i].len, coarse);
             }
         });
         Self { coarser, inputs, pieces }
     }
 
-    /// Solves it, perhaps by a grid that is coarser still; the state before each block, and the trajectory.
-    fn run<B: Sweep<D>>(
-        &self,
-        run: &Run<'_, '_, D, B>,
-        problem: &Problem<'_, D>,
-    ) -> Result<(Vec<D::Real>, B::Trajectory)> {
+    /// Solves it, perhaps by a grid that is coarser still; the state before each of the blocks, of `n` components, and what solved it.
+    fn run(&self, n: usize) -> Result<(Vec<R>, Box<dyn Stages<R> + 'c>)> {
         let settings = Solver::auto();
-        let mut inner = Run::new(&settings, problem, run.backend)?;
-        super::auto::solve(&mut inner)?;
-        let mut starts = vec![D::Real::default(); self.pieces.len() * problem.state_dim()];
-        run.backend.read_starts(problem, &inner.trajectory, &self.pieces, &mut starts)?;
-        Ok((starts, inner.trajectory))
+        let mut stages = self.stages()?;
+        super::auto::solve(&mut Run::new(&settings, &mut *stages))?;
+        let mut starts = vec![R::default(); self.pieces.len() * n];
+        stages.read_starts(&self.pieces, &mut starts)?;
+        Ok((starts, stages))
     }
 
     /// Whether steps are too long to be explicit, if they are, at any of `places`, sequence and step, whose states are `states` `[.., n]`.
     fn is_strained(
         &self,
-        problem: &Problem<'_, D>,
         places: impl Iterator<Item = (usize, usize)>,
-        states: &[D::Real],
+        states: &[R],
+        n: usize,
     ) -> bool {
         /// Beyond this, what should fade in a step does not.
         const MOST: f64 = 1.0;
-        let (n, m) = (problem.state_dim(), problem.input_dim());
+        let m = self.coarser.input_dim();
         let sizes = sizes(states, n);
         !places.zip(states.chunks_exact(n)).all(|((batch, step), x)| {
             // A sequence may be of no steps.
-            let u = problem.inputs(batch).get(step * m..(step + 1) * m);
-            u.is_none_or(|u| self.coarser.strain(problem.params(), x, u, &sizes) <= MOST)
+            let inputs = self.inputs[batch].as_slice().unwrap_or_default();
+            let u = inputs.get(step * m..(step + 1) * m);
+            u.is_none_or(|u| self.coarser.strain(x, u, &sizes) <= MOST)
         })
     }
 
-    fn problem<B: Sweep<D>>(&self, run: &Run<'_, '_, D, B>) -> Result<Problem<'_, D>> {
-        let problem =
-            Problem::of_owned(self.coarser, run.problem.initial_state(), self.inputs.clone())?
-                .with_params(run.problem.params())?;
-        Ok(if problem.state_dim() <= FEW { problem.with_declared_structure() } else { problem })
+    fn stages(&self) -> Result<Box<dyn Stages<R> + 'c>> {
+        self.coarser.stages(self.inputs.clone())
     }
 }
 
 /// Steps of the problem in a block.
-pub(super) fn block<D: Recurrence, B: Sweep<D>>(run: &Run<'_, '_, D, B>) -> usize {
-    run.block_of((run.problem.total_steps() / BLOCKS).clamp(BLOCK, LONGEST))
-}
-
-/// What a step of `coarser` costs.
-fn cost_of<D: Recurrence, B: Sweep<D>>(run: &Run<'_, '_, D, B>, coarser: &D) -> Result<Cost> {
-    let none = run.problem.initial_state().slice_move(ndarray::s![..0, ..]);
-    Ok(run.backend.cost(&Problem::of_owned(coarser, none, Vec::new())?))
+pub(super) fn block<R: Real>(run: &Run<'_, R>) -> usize {
+    run.block_of((run.problem().total_steps() / BLOCKS).clamp(BLOCK, LONGEST))
 }
 
 /// Steps of a coarser grid to each block that cost a share of the loop, and no more than may be: `coarse` is the cost of such a step, `own` that
@@ -211,23 +190,24 @@ fn affordable(coarse: &Cost, own: &Cost, n: usize, longest: usize) -> usize {
 
 /// Runs `blocks` on a coarser grid, by explicit steps where these do; none where the recurrence has no such grid, where that costs too much unless
 /// `at_any_cost`, or where what comes is not finite.
-pub(super) fn run<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+pub(super) fn run<R: Real>(
+    run: &mut Run<'_, R>,
     blocks: &[Block],
     at_any_cost: bool,
-) -> Result<Option<Coarse<D::Real>>> {
-    let dynamics = run.problem.dynamics();
-    let attempt = |(coarser, order): (D, u32)| attempt(run, blocks, &coarser, order, at_any_cost);
-    let explicit = dynamics.coarser_explicit().map(attempt).transpose()?.flatten();
-    let coarse = match explicit.filter(|coarse| coarse.difference <= ALIKE) {
-        None => dynamics.coarser().map(attempt).transpose()?.flatten(),
+) -> Result<Option<Coarse<R>>> {
+    let attempt = |explicit: bool| match run.stages.coarser(explicit) {
+        Some((coarser, order)) => attempt(run, blocks, &*coarser, order, at_any_cost),
+        None => Ok(None),
+    };
+    let coarse = match attempt(true)?.filter(|coarse| coarse.difference <= ALIKE) {
+        None => attempt(false)?,
         found => found,
     };
     let Some(mut coarse) = coarse else { return Ok(None) };
-    if run.problem.guess().is_some() && coarse.growth <= GROWTH {
+    if run.problem().guess().is_some() && coarse.growth <= GROWTH {
         let (guess, residual) = guess(run, blocks)?;
         // Residuals add up at worst.
-        let error = residual * run.problem.max_steps() as f64;
+        let error = residual * run.problem().max_steps() as f64;
         if residual <= run.tolerance.rtol || error <= coarse.error {
             coarse.starts = guess;
         }
@@ -236,15 +216,15 @@ pub(super) fn run<D: Recurrence, B: Sweep<D>>(
 }
 
 /// Runs `blocks` on a grid of the steps of `coarser`, whose error is of this `order`.
-fn attempt<D: Recurrence, B: Sweep<D>>(
-    run: &Run<'_, '_, D, B>,
+fn attempt<R: Real>(
+    run: &Run<'_, R>,
     blocks: &[Block],
-    coarser: &D,
+    coarser: &dyn Coarser<R>,
     order: u32,
     at_any_cost: bool,
-) -> Result<Option<Coarse<D::Real>>> {
-    let n = run.problem.state_dim();
-    let (cost, own) = (cost_of(run, coarser)?, run.backend.cost(run.problem));
+) -> Result<Option<Coarse<R>>> {
+    let n = run.problem().state_dim();
+    let (cost, own) = (coarser.cost()?, run.stages.cost());
     let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
     let mut steps = affordable(&cost, &own, n, longest);
     if at_any_cost {
@@ -254,15 +234,14 @@ fn attempt<D: Recurrence, B: Sweep<D>>(
         return Ok(None);
     }
     let grid = Grid::new(run, coarser, blocks, steps);
-    let problem = grid.problem(run)?;
-    let first: Vec<_> = problem.initial_state().iter().copied().collect();
-    if grid.is_strained(&problem, (0..problem.batch_size()).map(|b| (b, 0)), &first) {
+    let first = (0..run.problem().batch_size()).map(|b| (b, 0));
+    if grid.is_strained(first, run.problem().initial_states(), n) {
         return Ok(None);
     }
-    let (rough, mut trajectory) = grid.run(run, &problem)?;
-    let finite = |values: &[D::Real]| values.iter().all(|x| x.is_finite());
+    let (rough, mut stages) = grid.run(n)?;
+    let finite = |values: &[R]| values.iter().all(|x| x.is_finite());
     let places = grid.pieces.iter().map(|piece| (piece.batch, piece.start));
-    if !finite(&rough) || grid.is_strained(&problem, places, &rough) {
+    if !finite(&rough) || grid.is_strained(places, &rough, n) {
         return Ok(None);
     }
     let settings = LinearizeSettings {
@@ -271,17 +250,9 @@ fn attempt<D: Recurrence, B: Sweep<D>>(
         factor: 1.0,
         tolerance: run.tolerance,
     };
-    let structure = run.backend.structure(&problem);
+    let structure = stages.structure();
     let mut maps = Maps::zeros(Some(structure), 1.0, blocks.len(), n);
-    run.backend.linearize(
-        &problem,
-        &mut trajectory,
-        &grid.pieces,
-        &settings,
-        &mut maps.starts,
-        &mut maps.ends,
-        &mut maps.maps,
-    )?;
+    stages.linearize(&grid.pieces, &settings, &mut maps.starts, &mut maps.ends, &mut maps.maps)?;
     if !finite(&maps.ends) || !finite(&maps.maps) {
         return Ok(None);
     }
@@ -315,19 +286,16 @@ fn attempt<D: Recurrence, B: Sweep<D>>(
 
 /// The user's guess of the state before each block, and the largest residual at the first step of a block, components against
 /// their size.
-fn guess<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
-    blocks: &[Block],
-) -> Result<(Vec<D::Real>, f64)> {
+fn guess<R: Real>(run: &mut Run<'_, R>, blocks: &[Block]) -> Result<(Vec<R>, f64)> {
     let starts = run.guessed_starts(blocks)?;
     let first: Vec<_> = blocks.iter().map(|block| Block { len: 1, ..*block }).collect();
     // What comes before these is the state after the first step.
     let second: Vec<_> =
         first.iter().map(|block| Block { start: block.start + 1, ..*block }).collect();
     let guessed = run.stored_starts(&second)?;
-    run.backend.roll(run.problem, &mut run.trajectory, &first, &starts, None)?;
+    run.stages.roll(&first, &starts, None)?;
     let rolled = run.stored_starts(&second)?;
-    Ok((starts, largest_difference(&guessed, &rolled, run.problem.state_dim())))
+    Ok((starts, largest_difference(&guessed, &rolled, run.problem().state_dim())))
 }
 
 /// Largest difference of states `[.., n]`, components against their size; NaN if one is not finite.

@@ -19,12 +19,11 @@ use super::blocks::partition;
 use super::damping::Pace;
 use super::newton::{self, Ending, Outcome};
 use super::run::Run;
+use super::stages::{Stages, Which};
 use super::{Damping, Linearization, Method, Tolerance, larger};
-use crate::backend::{Block, Filtered, LinearizeSettings, Linearized, Sweep};
+use crate::backend::{Block, Filtered, LinearizeSettings, Linearized};
 use crate::diagnostics;
-use crate::dynamics::Recurrence;
 use crate::error::Result;
-use crate::problem::Problem;
 use crate::report::SweepRecord;
 use crate::scalar::Real;
 use crate::scan::KalmanFilter;
@@ -105,40 +104,52 @@ struct Elk<R> {
 
 /// Solves by ELK on blocks of `block` steps from λ = `lambda` on, in at most `limit` sweeps of the solve, from the user's guess or from chunks rolled from the
 /// initial state; whether everything has converged.
-pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+pub(super) fn solve<R: Real>(
+    run: &mut Run<'_, R>,
     linearization: Linearization,
     block: usize,
     lambda: f64,
     limit: usize,
 ) -> Result<bool> {
-    let (backend, problem) = (run.backend, run.problem);
+    let solved = by_trials(run, linearization, block, lambda, limit);
+    run.stages.end_trial();
+    solved
+}
+
+fn by_trials<R: Real>(
+    run: &mut Run<'_, R>,
+    linearization: Linearization,
+    block: usize,
+    lambda: f64,
+    limit: usize,
+) -> Result<bool> {
+    let guessed = run.problem().guess().is_some();
     let method = match linearization {
         Linearization::Full => Method::Elk,
         _ => Method::QuasiElk,
     };
-    let blocks = partition(problem, block);
+    let blocks = partition(run.problem(), block);
     let mut elk = Elk::new(run, linearization, lambda, block);
     run.method = method;
     run.describe_blocks(&blocks);
     if linearization == Linearization::Full && run.sweeps == 0 {
         newton::describe_structure(run);
     }
-    if problem.guess().is_none() {
+    if !guessed {
         newton::roll_from_initial_states(run, &elk.chunks)?;
     }
     let everyone: Vec<usize> = (0..elk.sequences.len()).collect();
-    let mut filtered = elk.filter(backend, problem, &mut run.trajectory, &everyone, false)?;
+    let mut filtered = elk.filter(run.stages, Which::Own, &everyone, false)?;
     let ran_off = filtered.iter().any(|filtered| !filtered.merit.is_finite());
-    if ran_off && problem.guess().is_none() {
+    if ran_off && !guessed {
         let starts = run.initial_states(&blocks);
-        backend.write_starts(&mut run.trajectory, &blocks, &starts)?;
-        filtered = elk.filter(backend, problem, &mut run.trajectory, &everyone, false)?;
+        run.stages.write_starts(&blocks, &starts)?;
+        filtered = elk.filter(run.stages, Which::Own, &everyone, false)?;
     }
     for (&b, &filtered) in everyone.iter().zip(&filtered) {
         elk.sequences[b].start(filtered);
     }
-    let mut trial = backend.allocate(problem)?;
+    run.stages.begin_trial()?;
     // Chances that Newton gets to finish.
     let mut finishes = 3;
     loop {
@@ -161,7 +172,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
         if finishes > 0 && active.iter().all(ready) {
             finishes -= 1;
             for &b in &everyone {
-                backend.copy(&run.trajectory, &mut trial, b)?;
+                run.stages.copy(Which::Own, b)?;
             }
             let (ending, pace) = (Ending::Overshoot(limit), Pace::new(Damping::Fixed(0.0)));
             let outcome = newton::iterate(run, linearization, Some(block), ending, pace)?;
@@ -172,49 +183,44 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
                 return Ok(elk.check(run)? && !stalled);
             }
             for &b in &everyone {
-                backend.copy(&trial, &mut run.trajectory, b)?;
+                run.stages.copy(Which::Own, b)?;
             }
             for &b in &active {
                 elk.sequences[b].fast = false;
                 elk.sequences[b].lambda = elk.sequences[b].lambda.max(1e-4);
             }
-            elk.filter(backend, problem, &mut run.trajectory, &active, false)?;
+            elk.filter(run.stages, Which::Own, &active, false)?;
             if run.sweeps >= limit {
                 return elk.end(run, Termination::SweepLimit);
             }
         }
-        elk.smooth(backend, problem, &mut run.trajectory, &active, &mut trial)?;
-        let filtered = elk.filter(backend, problem, &mut trial, &active, true)?;
+        elk.smooth(run.stages, &active)?;
+        let filtered = elk.filter(run.stages, Which::Trial, &active, true)?;
         let mut again = Vec::new();
         for (&b, filtered) in active.iter().zip(filtered) {
             if elk.sequences[b].judge(filtered) {
-                backend.copy(&trial, &mut run.trajectory, b)?;
+                run.stages.copy(Which::Trial, b)?;
             } else {
                 elk.refused += 1;
                 again.push(b);
             }
         }
-        elk.filter(backend, problem, &mut run.trajectory, &again, false)?;
+        elk.filter(run.stages, Which::Own, &again, false)?;
     }
 }
 
 impl<R: Real> Elk<R> {
-    fn new<D: Recurrence<Real = R>, B: Sweep<D>>(
-        run: &Run<'_, '_, D, B>,
-        linearization: Linearization,
-        lambda: f64,
-        block: usize,
-    ) -> Self {
-        let chunks = partition(run.problem, block * CHUNK_BLOCKS);
+    fn new(run: &Run<'_, R>, linearization: Linearization, lambda: f64, block: usize) -> Self {
+        let chunks = partition(run.problem(), block * CHUNK_BLOCKS);
         let operator = match linearization {
             Linearization::Full => {
-                KalmanFilter::of(run.backend.structure(run.problem), run.problem.state_dim())
+                KalmanFilter::of(run.stages.structure(), run.problem().state_dim())
             }
-            _ => KalmanFilter::diagonal(run.problem.state_dim()),
+            _ => KalmanFilter::diagonal(run.problem().state_dim()),
         };
-        let mut sequences = Vec::with_capacity(run.problem.batch_size());
+        let mut sequences = Vec::with_capacity(run.problem().batch_size());
         let mut first = 0;
-        for batch in 0..run.problem.batch_size() {
+        for batch in 0..run.problem().batch_size() {
             let count = chunks[first..].iter().take_while(|chunk| chunk.batch == batch).count();
             sequences.push(Sequence {
                 chunks: first..first + count,
@@ -258,11 +264,10 @@ impl<R: Real> Elk<R> {
     }
 
     /// Rolls the blocks of some sequences and makes the elements of their chunks; what each sequence comes to.
-    fn filter<D: Recurrence<Real = R>, B: Sweep<D>>(
+    fn filter(
         &mut self,
-        backend: &B,
-        problem: &Problem<'_, D>,
-        trajectory: &mut B::Trajectory,
+        stages: &mut dyn Stages<R>,
+        which: Which,
         who: &[usize],
         trial: bool,
     ) -> Result<Vec<Filtered>> {
@@ -270,8 +275,7 @@ impl<R: Real> Elk<R> {
         let width = self.operator.width();
         let mut elements = vec![R::default(); blocks.len() * width];
         let settings = &self.settings;
-        let filtered =
-            backend.filter(problem, trajectory, &blocks, settings, &lambdas, &mut elements)?;
+        let filtered = stages.filter(which, &blocks, settings, &lambdas, &mut elements)?;
         for (&i, element) in indices.iter().zip(elements.chunks_exact(width)) {
             self.elements[i * width..(i + 1) * width].copy_from_slice(element);
         }
@@ -293,17 +297,10 @@ impl<R: Real> Elk<R> {
         Ok(who.iter().map(joined).collect())
     }
 
-    /// Joins the elements of each sequence, and writes the states that a step comes to, to `trial`.
-    fn smooth<D: Recurrence<Real = R>, B: Sweep<D>>(
-        &mut self,
-        backend: &B,
-        problem: &Problem<'_, D>,
-        trajectory: &mut B::Trajectory,
-        who: &[usize],
-        trial: &mut B::Trajectory,
-    ) -> Result<()> {
+    /// Joins the elements of each sequence, and writes the states that a step comes to, to the trial.
+    fn smooth(&mut self, stages: &mut dyn Stages<R>, who: &[usize]) -> Result<()> {
         let (_, blocks, lambdas) = self.chosen(who, false);
-        let (n, width) = (problem.state_dim(), self.operator.width());
+        let (n, width) = (stages.problem().state_dim(), self.operator.width());
         let state = n + self.operator.entries();
         let mut priors = vec![R::default(); blocks.len() * state];
         let mut ends = vec![R::default(); blocks.len() * n];
@@ -334,17 +331,14 @@ impl<R: Real> Elk<R> {
             first += count;
         }
         let settings = &self.settings;
-        backend.smooth(problem, trajectory, &blocks, settings, &lambdas, &priors, &ends, trial)?;
+        stages.smooth(&blocks, settings, &lambdas, &priors, &ends)?;
         self.steps += blocks.iter().map(|chunk| chunk.len).sum::<usize>();
         self.moved += blocks.iter().map(|chunk| chunk.len.div_ceil(settings.block)).sum::<usize>();
         Ok(())
     }
 
     /// Records a sweep; what the observer wishes.
-    fn record<D: Recurrence<Real = R>, B: Sweep<D>>(
-        &mut self,
-        run: &mut Run<'_, '_, D, B>,
-    ) -> ControlFlow<()> {
+    fn record(&mut self, run: &mut Run<'_, R>) -> ControlFlow<()> {
         let borders = self.sequences.iter().map(|sequence| sequence.borders);
         let residual = borders.fold(0.0, |largest, borders| larger(largest, borders.residual));
         let blocks_in = |sequence: &Sequence| -> usize {
@@ -364,15 +358,11 @@ impl<R: Real> Elk<R> {
     /// Marks sequences whose residuals are within the tolerance, and which may yet be far from the loop's: the residuals of a
     /// chaotic recurrence vanish along many trajectories, and nothing here makes one exact from its start on. Whether
     /// there are none.
-    fn check<D: Recurrence<Real = R>, B: Sweep<D>>(
-        &self,
-        run: &mut Run<'_, '_, D, B>,
-    ) -> Result<bool> {
-        let (backend, problem) = (run.backend, run.problem);
-        let n = problem.state_dim();
-        let bounds = diagnostics::bounds_of(problem, &mut run.trajectory, backend)?;
+    fn check(&self, run: &mut Run<'_, R>) -> Result<bool> {
+        let n = run.problem().state_dim();
+        let bounds = diagnostics::bounds_of(run.stages)?;
         let mut states = vec![R::default(); self.chunks.len() * n];
-        backend.read_starts(problem, &run.trajectory, &self.chunks, &mut states)?;
+        run.stages.read_starts(&self.chunks, &mut states)?;
         let mut worst = 0.0;
         for (b, (sequence, bound)) in self.sequences.iter().zip(bounds).enumerate() {
             let states = &states[sequence.chunks.start * n..sequence.chunks.end * n];
@@ -390,11 +380,7 @@ impl<R: Real> Elk<R> {
     }
 
     /// Notes how the sequences ended that have not converged: as `termination` says, or stalled; whether there are none.
-    fn end<D: Recurrence<Real = R>, B: Sweep<D>>(
-        &self,
-        run: &mut Run<'_, '_, D, B>,
-        termination: Termination,
-    ) -> Result<bool> {
+    fn end(&self, run: &mut Run<'_, R>, termination: Termination) -> Result<bool> {
         self.describe(run);
         for (b, sequence) in self.sequences.iter().enumerate() {
             if !sequence.borders.converged {
@@ -405,7 +391,7 @@ impl<R: Real> Elk<R> {
         self.check(run)
     }
 
-    fn describe<D: Recurrence<Real = R>, B: Sweep<D>>(&self, run: &mut Run<'_, '_, D, B>) {
+    fn describe(&self, run: &mut Run<'_, R>) {
         let largest = self.sequences.iter().map(|sequence| sequence.lambda).fold(0.0, f64::max);
         let separator = if run.reason.is_empty() { "" } else { "; " };
         run.reason.push_str(&format!(

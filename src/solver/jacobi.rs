@@ -11,8 +11,7 @@ use super::coarse::{Coarse, sizes};
 use super::maps::Maps;
 use super::run::Run;
 use super::{Linearization, Method, distance, larger};
-use crate::backend::{Block, BlockSweep, Sweep};
-use crate::dynamics::Recurrence;
+use crate::backend::{Block, BlockSweep};
 use crate::error::Result;
 use crate::report::SweepRecord;
 use crate::scalar::Real;
@@ -33,21 +32,18 @@ pub(super) enum Unsettled {
 }
 
 /// Block Jacobi on blocks of `len` steps, from what a `coarse` grid tells, if anything.
-pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+pub(super) fn solve<R: Real>(
+    run: &mut Run<'_, R>,
     len: usize,
-    coarse: Option<Coarse<D::Real>>,
+    coarse: Option<Coarse<R>>,
     unsettled: Unsettled,
 ) -> Result<()> {
-    let n = run.problem.state_dim();
+    let n = run.problem().state_dim();
     let limit = run.sweep_limit(len);
-    if coarse.is_none()
-        && limit > 0
-        && let Some(blocks) = run.backend.cut(run.problem, &run.trajectory, len)?
-    {
-        return with_blocks_of_the_backend(run, len, blocks, unsettled).map(drop);
+    if coarse.is_none() && limit > 0 && run.stages.cut(len)? {
+        return with_blocks_of_the_backend(run, len, unsettled).map(drop);
     }
-    let blocks = partition(run.problem, len);
+    let blocks = partition(run.problem(), len);
     run.describe_blocks(&blocks);
     run.method = Method::Sweeps(Linearization::Zero);
     // What each block was last rolled from.
@@ -64,7 +60,7 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     let (mut before, mut residual_before) = (usize::MAX, f64::INFINITY);
     for _ in 0..limit {
         let (chosen, from) = gather(&active, &blocks, &starts, n);
-        let rolled = run.backend.roll(run.problem, &mut run.trajectory, &chosen, &from, merge)?;
+        let rolled = run.stages.roll(&chosen, &from, merge)?;
         met = rolled.iter().fold(met, |largest, block| larger(largest, block.residual));
         merge = Some(match maps {
             // The starts after a block were moved by what its own was: it must not end where it did for being within the tolerance.
@@ -131,46 +127,48 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     if active.is_empty() {
         // Within the tolerance, but not to the bit: the state at a border is the one the next block
         // started from, so that the only residual is the one that was accepted.
-        run.backend.write_starts(&mut run.trajectory, &blocks, &starts)?;
+        run.stages.write_starts(&blocks, &starts)?;
     }
     Ok(())
 }
 
 /// Block Jacobi on blocks of `len` steps that the backend keeps, if it can, as long as they settle: whether all have. The trajectory is
 /// else of no use.
-pub(super) fn attempt<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
-    len: usize,
-) -> Result<bool> {
-    match run.backend.cut(run.problem, &run.trajectory, len)? {
-        Some(blocks) => with_blocks_of_the_backend(run, len, blocks, Unsettled::Left),
-        None => Ok(false),
-    }
+pub(super) fn attempt<R: Real>(run: &mut Run<'_, R>, len: usize) -> Result<bool> {
+    Ok(run.stages.cut(len)? && with_blocks_of_the_backend(run, len, Unsettled::Left)?)
 }
 
 /// [`solve`] where the backend keeps the blocks, so that a sweep tells of itself in a few numbers; false where blocks are left.
-fn with_blocks_of_the_backend<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+fn with_blocks_of_the_backend<R: Real>(
+    run: &mut Run<'_, R>,
     len: usize,
-    mut blocks: B::Blocks,
     unsettled: Unsettled,
 ) -> Result<bool> {
-    run.blocks = (0..run.problem.batch_size()).map(|b| run.problem.steps(b).div_ceil(len)).sum();
-    run.block = len.min(run.problem.max_steps());
+    let settled = sweep_blocks_of_the_backend(run, len, unsettled);
+    run.stages.drop_blocks();
+    settled
+}
+
+fn sweep_blocks_of_the_backend<R: Real>(
+    run: &mut Run<'_, R>,
+    len: usize,
+    unsettled: Unsettled,
+) -> Result<bool> {
+    run.blocks =
+        (0..run.problem().batch_size()).map(|b| run.problem().steps(b).div_ceil(len)).sum();
+    run.block = len.min(run.problem().max_steps());
     run.method = Method::Sweeps(Linearization::Zero);
     let (begun, limit) = (run.sweeps, run.sweep_limit(len));
     let (mut met, mut before) = (0.0, usize::MAX);
     loop {
         let merge = run.sweeps > begun;
-        let (trajectory, tolerance) = (&mut run.trajectory, run.tolerance);
-        let sweep =
-            run.backend.sweep_blocks(run.problem, trajectory, &mut blocks, tolerance, merge)?;
+        let sweep = run.stages.sweep_blocks(run.tolerance, merge)?;
         met = larger(met, sweep.met);
         run.residual = larger(met, sweep.all);
         let BlockSweep { rolled: active, residual, steps, open, .. } = sweep;
         let flow = run.record(SweepRecord { active, residual, steps }, run.blocks - open);
         if open == 0 {
-            run.backend.settle_blocks(run.problem, &mut run.trajectory, &blocks)?;
+            run.stages.settle_blocks()?;
             return Ok(true);
         }
         let last = run.sweeps >= limit;
@@ -182,16 +180,16 @@ fn with_blocks_of_the_backend<D: Recurrence, B: Sweep<D>>(
         if flow.is_continue() && unsettled == Unsettled::Left {
             return Ok(false);
         }
-        let (open, mut starts) = run.backend.read_blocks(&blocks)?;
-        let blocks = partition(run.problem, len);
+        let (open, mut starts) = run.stages.read_blocks()?;
+        let blocks = partition(run.problem(), len);
         if flow.is_continue() && unsettled == Unsettled::RunInOrder {
             run.reason.push_str("; blocks did not settle, the rest ran in order");
             run_rest_in_order(run, &blocks, &mut starts, &open)?;
             let ends = run.stored_starts(&blocks)?;
             let all: Vec<usize> = (0..blocks.len()).collect();
-            let n = run.problem.state_dim();
+            let n = run.problem().state_dim();
             run.residual = larger(met, largest_distance(&all, &starts, &ends, n));
-            run.backend.write_starts(&mut run.trajectory, &blocks, &starts)?;
+            run.stages.write_starts(&blocks, &starts)?;
             return Ok(true);
         }
         let why = if flow.is_break() { Termination::Stopped } else { Termination::SweepLimit };
@@ -254,13 +252,13 @@ fn at_rounding<R: Real>(indices: &[usize], starts: &[R], ends: &[R], n: usize, r
 
 /// Runs in order what is left: each sequence from its first unsettled block until a block ends where the
 /// next one started, then from the next unsettled one.
-fn run_rest_in_order<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+fn run_rest_in_order<R: Real>(
+    run: &mut Run<'_, R>,
     blocks: &[Block],
-    starts: &mut [D::Real],
+    starts: &mut [R],
     unsettled: &[usize],
 ) -> Result<()> {
-    let n = run.problem.state_dim();
+    let n = run.problem().state_dim();
     let mut waiting = vec![false; blocks.len()];
     for &i in unsettled {
         waiting[i] = true;
@@ -278,7 +276,7 @@ fn run_rest_in_order<D: Recurrence, B: Sweep<D>>(
     while !front.is_empty() {
         let chosen: Vec<Block> = front.iter().map(|&i| blocks[i]).collect();
         let from = run.stored_starts(&chosen)?;
-        run.backend.run_in_order(run.problem, &mut run.trajectory, &chosen, &from)?;
+        run.stages.run_in_order(&chosen, &from)?;
         run.steps_done += chosen.iter().map(|block| block.len).sum::<usize>();
         for (&i, from) in front.iter().zip(from.chunks(n)) {
             starts[i * n..(i + 1) * n].copy_from_slice(from);

@@ -2,33 +2,32 @@
 
 use super::maps::Maps;
 use super::run::Run;
-use crate::backend::{Block, LinearizeSettings, Linearized, Sweep};
-use crate::dynamics::Recurrence;
+use crate::backend::{Block, LinearizeSettings, Linearized};
 use crate::error::Result;
 use crate::scalar::Real;
 use std::ops::Range;
 
 /// The maps of all chunks.
-pub(super) struct Kept<D: Recurrence, B: Sweep<D>> {
-    place: Place<D, B>,
+pub(super) struct Kept<R> {
+    place: Place<R>,
     /// The factor with which they were made.
     pub(super) scale: f64,
 }
 
-enum Place<D: Recurrence, B: Sweep<D>> {
-    Host(Maps<D::Real>),
-    Backend(B::Maps),
+enum Place<R> {
+    Host(Maps<R>),
+    Backend,
 }
 
-impl<D: Recurrence, B: Sweep<D>> Kept<D, B> {
+impl<R: Real> Kept<R> {
     pub(super) fn new(
-        run: &Run<'_, '_, D, B>,
+        run: &mut Run<'_, R>,
         settings: &LinearizeSettings,
         chunks: &[Block],
     ) -> Result<Self> {
-        let place = match run.backend.keep_maps(run.problem, &run.trajectory, chunks, settings)? {
-            Some(maps) => Place::Backend(maps),
-            None => Place::Host(Maps::of(run, settings.linearization, settings, chunks.len())),
+        let place = match run.stages.keep_maps(chunks, settings)? {
+            true => Place::Backend,
+            false => Place::Host(Maps::of(run, settings.linearization, settings, chunks.len())),
         };
         Ok(Self { place, scale: settings.factor })
     }
@@ -36,32 +35,22 @@ impl<D: Recurrence, B: Sweep<D>> Kept<D, B> {
     /// Linearises the chunks `active`.
     pub(super) fn linearize(
         &mut self,
-        run: &mut Run<'_, '_, D, B>,
+        run: &mut Run<'_, R>,
         chunks: &[Block],
         active: &[usize],
         settings: &LinearizeSettings,
     ) -> Result<Vec<Linearized>> {
         let maps = match &mut self.place {
             Place::Host(maps) => maps,
-            Place::Backend(maps) => {
-                let trajectory = &mut run.trajectory;
-                return run.backend.linearize_kept(run.problem, trajectory, maps, active, settings);
-            }
+            Place::Backend => return run.stages.linearize_kept(active, settings),
         };
-        let n = run.problem.state_dim();
+        let n = run.problem().state_dim();
         let chosen: Vec<Block> = active.iter().map(|&i| chunks[i]).collect();
-        let mut starts = vec![D::Real::default(); chosen.len() * n];
+        let mut starts = vec![R::default(); chosen.len() * n];
         let mut ends = starts.clone();
-        let mut matrices = vec![D::Real::default(); chosen.len() * maps.entries];
-        let linearized = run.backend.linearize(
-            run.problem,
-            &mut run.trajectory,
-            &chosen,
-            settings,
-            &mut starts,
-            &mut ends,
-            &mut matrices,
-        )?;
+        let mut matrices = vec![R::default(); chosen.len() * maps.entries];
+        let linearized =
+            run.stages.linearize(&chosen, settings, &mut starts, &mut ends, &mut matrices)?;
         for (k, &i) in active.iter().enumerate() {
             let states = i * n..(i + 1) * n;
             maps.starts[states.clone()].copy_from_slice(&starts[k * n..(k + 1) * n]);
@@ -78,22 +67,19 @@ impl<D: Recurrence, B: Sweep<D>> Kept<D, B> {
     /// against a border that has moved.
     pub(super) fn update(
         &mut self,
-        run: &mut Run<'_, '_, D, B>,
+        run: &mut Run<'_, R>,
         chunks: &[Block],
         ranges: &[Range<usize>],
         settings: &LinearizeSettings,
     ) -> Result<()> {
         let maps = match &mut self.place {
             Place::Host(maps) => maps,
-            Place::Backend(maps) => {
-                let trajectory = &mut run.trajectory;
-                return run.backend.update_kept(run.problem, trajectory, maps, ranges, settings);
-            }
+            Place::Backend => return run.stages.update_kept(ranges, settings),
         };
         maps.scale = settings.factor;
-        let n = run.problem.state_dim();
+        let n = run.problem().state_dim();
         let mut chosen = Vec::new();
-        let mut starts: Vec<D::Real> = Vec::new();
+        let mut starts: Vec<R> = Vec::new();
         for range in ranges {
             let mut start = maps.starts[range.start * n..(range.start + 1) * n].to_vec();
             let mut end = start.clone();
@@ -111,23 +97,23 @@ impl<D: Recurrence, B: Sweep<D>> Kept<D, B> {
             }
         }
         if chosen.iter().any(|chunk| chunk.len > settings.block) {
-            run.backend.replay(run.problem, &mut run.trajectory, &chosen, settings, &starts)?;
+            run.stages.replay(&chosen, settings, &starts)?;
         }
-        run.backend.write_starts(&mut run.trajectory, &chosen, &starts)
+        run.stages.write_starts(&chosen, &starts)
     }
 
     /// A residual that can be of rounding alone.
-    pub(super) fn rounding(&self, backend: &B) -> Result<f64> {
+    pub(super) fn rounding(&self, run: &Run<'_, R>) -> Result<f64> {
         const ROUNDINGS: f64 = 1024.0;
         let kept;
         let ends = match &self.place {
             Place::Host(maps) => &maps.ends,
-            Place::Backend(maps) => {
-                kept = backend.read_ends(maps)?;
+            Place::Backend => {
+                kept = run.stages.read_ends()?;
                 &kept
             }
         };
         let sizes = ends.iter().map(|x| x.to_f64().abs()).filter(|x| x.is_finite());
-        Ok(ROUNDINGS * D::Real::EPSILON.to_f64() * sizes.fold(0.0, f64::max))
+        Ok(ROUNDINGS * R::EPSILON.to_f64() * sizes.fold(0.0, f64::max))
     }
 }

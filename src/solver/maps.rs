@@ -2,8 +2,8 @@
 
 use super::Linearization;
 use super::run::Run;
-use crate::backend::{LinearizeSettings, Sweep};
-use crate::dynamics::{Recurrence, Structure};
+use crate::backend::LinearizeSettings;
+use crate::dynamics::Structure;
 use crate::scalar::Real;
 
 /// The maps of all chunks, `x ↦ end + M (x − start)`.
@@ -22,8 +22,8 @@ pub(super) struct Maps<R> {
 
 impl<R: Real> Maps<R> {
     /// Zeros for `chunks` of a solve.
-    pub(super) fn of<D: Recurrence<Real = R>, B: Sweep<D>>(
-        run: &Run<'_, '_, D, B>,
+    pub(super) fn of(
+        run: &Run<'_, R>,
         linearization: Linearization,
         settings: &LinearizeSettings,
         chunks: usize,
@@ -31,9 +31,9 @@ impl<R: Real> Maps<R> {
         let structure = match linearization {
             Linearization::Zero | Linearization::Identity => None,
             Linearization::Diagonal => Some(Structure::Diagonal),
-            Linearization::Full => Some(run.backend.structure(run.problem)),
+            Linearization::Full => Some(run.stages.structure()),
         };
-        Self::zeros(structure, settings.factor, chunks, run.problem.state_dim())
+        Self::zeros(structure, settings.factor, chunks, run.problem().state_dim())
     }
 
     /// Zeros for `chunks` of `n` components; without a structure, `scale` times the identity for each block.

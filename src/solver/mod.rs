@@ -3,6 +3,7 @@
 mod auto;
 pub(crate) mod blocks;
 mod coarse;
+pub(crate) mod control;
 mod damping;
 mod elk;
 mod jacobi;
@@ -11,6 +12,7 @@ mod maps;
 mod newton;
 mod pilot;
 mod run;
+pub(crate) mod stages;
 mod tolerance;
 
 use crate::backend::Sweep;

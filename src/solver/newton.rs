@@ -16,10 +16,11 @@ use super::damping::Pace;
 use super::kept::Kept;
 use super::run::Run;
 use super::{Damping, Linearization, Method, larger};
-use crate::backend::{Block, LinearizeSettings, Linearized, Sweep};
-use crate::dynamics::{Recurrence, Structure};
+use crate::backend::{Block, LinearizeSettings, Linearized};
+use crate::dynamics::Structure;
 use crate::error::Result;
 use crate::report::SweepRecord;
+use crate::scalar::Real;
 use crate::solution::Termination;
 
 /// What ends an iteration beside convergence.
@@ -63,18 +64,15 @@ pub(super) struct Unsettled {
 
 impl Unsettled {
     /// Runs it in order.
-    pub(super) fn run_in_order<D: Recurrence, B: Sweep<D>>(
-        mut self,
-        run: &mut Run<'_, '_, D, B>,
-    ) -> Result<()> {
+    pub(super) fn run_in_order<R: Real>(mut self, run: &mut Run<'_, R>) -> Result<()> {
         rest_in_order(run, &self.chunks, &self.ranges, &mut self.results)
     }
 }
 
 /// Sweeps with `linearization` on blocks of `block` steps (none: one block a chunk), from the user's guess or from chunks
 /// rolled from the initial state.
-pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+pub(super) fn solve<R: Real>(
+    run: &mut Run<'_, R>,
     linearization: Linearization,
     block: Option<usize>,
     ending: Ending,
@@ -82,8 +80,8 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
     if linearization == Linearization::Full {
         describe_structure(run);
     }
-    if run.problem.guess().is_none() {
-        let chunks = partition(run.problem, chunk_length(run, linearization, block));
+    if run.problem().guess().is_none() {
+        let chunks = partition(run.problem(), chunk_length(run, linearization, block));
         roll_from_initial_states(run, &chunks)?;
     }
     let pace = Pace::new(run.settings.damping);
@@ -91,14 +89,14 @@ pub(super) fn solve<D: Recurrence, B: Sweep<D>>(
 }
 
 /// Notes for the report what the Jacobians look like.
-pub(super) fn describe_structure<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '_, D, B>) {
+pub(super) fn describe_structure<R: Real>(run: &mut Run<'_, R>) {
     let separator = if run.reason.is_empty() { "" } else { "; " };
-    let structure = match run.backend.structure(run.problem) {
+    let structure = match run.stages.structure() {
         Structure::Dense => "dense Jacobians".to_owned(),
         Structure::Diagonal => "diagonal Jacobians".to_owned(),
         Structure::Blocks { size, .. } => format!("Jacobians in blocks of {size} × {size}"),
         Structure::Permuted { order } => {
-            let (n, largest) = (run.problem.state_dim(), order.largest());
+            let (n, largest) = (run.problem().state_dim(), order.largest());
             let up_to = if order.blocks() * largest == n { "" } else { "up to " };
             format!("Jacobians in blocks of {up_to}{largest} × {largest}, after a permutation")
         }
@@ -108,27 +106,39 @@ pub(super) fn describe_structure<D: Recurrence, B: Sweep<D>>(run: &mut Run<'_, '
 }
 
 /// Rolls every chunk from the initial state of its sequence: the first guess.
-pub(super) fn roll_from_initial_states<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+pub(super) fn roll_from_initial_states<R: Real>(
+    run: &mut Run<'_, R>,
     chunks: &[Block],
 ) -> Result<()> {
     let starts = run.initial_states(chunks);
-    let rolled = run.backend.roll(run.problem, &mut run.trajectory, chunks, &starts, None)?;
+    let rolled = run.stages.roll(chunks, &starts, None)?;
     run.steps_done += rolled.iter().map(|chunk| chunk.steps).sum::<usize>();
     Ok(())
 }
 
 /// [`solve`] from the trajectory as it is.
-pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+pub(super) fn iterate<R: Real>(
+    run: &mut Run<'_, R>,
+    linearization: Linearization,
+    block: Option<usize>,
+    ending: Ending,
+    pace: Pace,
+) -> Result<Outcome> {
+    let outcome = iterate_with_maps(run, linearization, block, ending, pace);
+    run.stages.drop_maps();
+    outcome
+}
+
+fn iterate_with_maps<R: Real>(
+    run: &mut Run<'_, R>,
     linearization: Linearization,
     block: Option<usize>,
     ending: Ending,
     mut pace: Pace,
 ) -> Result<Outcome> {
     let chunk_len = chunk_length(run, linearization, block);
-    let chunks = partition(run.problem, chunk_len);
-    let blocks = partition(run.problem, block.unwrap_or(chunk_len));
+    let chunks = partition(run.problem(), chunk_len);
+    let blocks = partition(run.problem(), block.unwrap_or(chunk_len));
     run.describe_blocks(&blocks);
     run.method = Method::Sweeps(linearization);
     let block_len = block.unwrap_or(chunk_len);
@@ -215,7 +225,7 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
         maps.scale = settings.factor;
         // The borders inside of chunks hand rounding errors on to each other, and in a component next to
         // zero those are beyond a relative tolerance: the last corrections do without these borders.
-        if stagnates(&residuals) && residual <= maps.rounding(run.backend)? {
+        if stagnates(&residuals) && residual <= maps.rounding(run)? {
             settings.block = chunk_len;
         }
     }
@@ -223,14 +233,14 @@ pub(super) fn iterate<D: Recurrence, B: Sweep<D>>(
 }
 
 /// Steps in a chunk: what fills the lanes, in whole blocks.
-pub(super) fn chunk_length<D: Recurrence, B: Sweep<D>>(
-    run: &Run<'_, '_, D, B>,
+pub(super) fn chunk_length<R: Real>(
+    run: &Run<'_, R>,
     linearization: Linearization,
     block: Option<usize>,
 ) -> usize {
-    let (width, steps) = (run.backend.width(), run.backend.chunk_steps(run.problem, linearization));
-    let groups = groups_for(run.problem.total_steps(), width, steps, run.backend.groups());
-    let chunk = length_for(run.problem, groups, width);
+    let (width, steps) = (run.stages.width(), run.stages.chunk_steps(linearization));
+    let groups = groups_for(run.problem().total_steps(), width, steps, run.stages.groups());
+    let chunk = length_for(run.problem(), groups, width);
     match block {
         Some(block) => chunk.next_multiple_of(block),
         None => chunk,
@@ -282,8 +292,8 @@ fn stagnates(residuals: &[f64]) -> bool {
 }
 
 /// Runs each unsettled sequence in order from its first unsettled chunk on.
-fn rest_in_order<D: Recurrence, B: Sweep<D>>(
-    run: &mut Run<'_, '_, D, B>,
+fn rest_in_order<R: Real>(
+    run: &mut Run<'_, R>,
     chunks: &[Block],
     unsettled: &[std::ops::Range<usize>],
     results: &mut [Linearized],
@@ -295,7 +305,7 @@ fn rest_in_order<D: Recurrence, B: Sweep<D>>(
         .iter()
         .map(|range| {
             let first = chunks[range.start];
-            Block { len: run.problem.steps(first.batch) - first.start, ..first }
+            Block { len: run.problem().steps(first.batch) - first.start, ..first }
         })
         .collect();
     let starts = run.stored_starts(&rest)?;
@@ -305,5 +315,5 @@ fn rest_in_order<D: Recurrence, B: Sweep<D>>(
         results[range.clone()].fill(Linearized { residual: 0.0, converged: true });
     }
     run.residual = largest_residual(results);
-    run.backend.run_in_order(run.problem, &mut run.trajectory, &rest, &starts)
+    run.stages.run_in_order(&rest, &starts)
 }

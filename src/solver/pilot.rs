@@ -1,11 +1,11 @@
 //! The pilot: pairs of trajectories over the same inputs, and how their distance goes.
 
+use super::stages::Stages;
 use super::{Tolerance, distance};
-use crate::backend::{Block, Probe, Sweep};
-use crate::dynamics::Recurrence;
+use crate::backend::{Block, Probe};
 use crate::error::Result;
-use crate::problem::Problem;
 use crate::scalar::{Real, Scalar};
+use crate::sequences::Sequences;
 
 /// Steps after which it is looked whether pairs have met.
 const TILE: usize = Tolerance::SIZE_STEPS;
@@ -25,42 +25,39 @@ struct Window {
 }
 
 /// Pairs of trajectories in windows over the problem.
-struct Pilot<'k, 'a, D: Recurrence, B: Sweep<D>> {
-    problem: &'k Problem<'a, D>,
-    backend: &'k B,
-    /// That of the solve: a pilot runs beside it.
-    trajectory: &'k B::Trajectory,
+struct Pilot<'k, R> {
+    /// Those of the solve: a pilot runs beside it.
+    stages: &'k dyn Stages<R>,
     windows: Vec<Window>,
     /// The state of trajectory `2w + odd` of window `w`, `[2 windows, n]`.
-    states: Vec<D::Real>,
+    states: Vec<R>,
     /// The states of the last steps, `[2 windows, steps, n]`.
-    rolled: Vec<D::Real>,
+    rolled: Vec<R>,
 }
 
-/// Runs pairs of trajectories from different states over the same inputs in `backend.width() / 2` windows of the problem, at
+/// Runs pairs of trajectories from different states over the same inputs in `stages.width() / 2` windows of the problem, at
 /// most `steps` steps, until all have met, or clearly will not; measures whether and how fast they meet.
-pub(super) fn probe<D: Recurrence, B: Sweep<D>>(
-    problem: &Problem<'_, D>,
-    backend: &B,
-    trajectory: &B::Trajectory,
+pub(super) fn probe<R: Real>(
+    stages: &dyn Stages<R>,
     steps: usize,
     tolerance: Tolerance,
 ) -> Result<Probe> {
+    let problem = stages.problem();
     let steps = steps.min(problem.max_steps().saturating_sub(AHEAD));
-    let windows = windows(problem, backend.width() / 2, steps);
+    let windows = windows(problem, stages.width() / 2, steps);
     if windows.is_empty() {
         return Ok(Probe { growth: f64::NAN, ..Probe::default() });
     }
     let n = problem.state_dim();
-    let states = vec![D::Real::default(); 2 * windows.len() * n];
-    let mut pilot = Pilot { problem, backend, trajectory, states, windows, rolled: Vec::new() };
+    let states = vec![R::default(); 2 * windows.len() * n];
+    let mut pilot = Pilot { stages, states, windows, rolled: Vec::new() };
     pilot.reset(1);
     pilot.advance(0, AHEAD)?;
     pilot.reset(0);
     let before = pilot.distances();
     let mut probe = Probe::default();
     while probe.steps < steps {
-        let now = backend.pilot_steps(probe.steps).min(steps - probe.steps);
+        let now = stages.pilot_steps(probe.steps).min(steps - probe.steps);
         pilot.advance(AHEAD + probe.steps, now)?;
         if let Some(met) = pilot.merged(now, tolerance) {
             probe.steps += met;
@@ -87,7 +84,7 @@ pub(super) fn probe<D: Recurrence, B: Sweep<D>>(
 }
 
 /// Windows of `steps` steps with `AHEAD` before them, evenly over the steps of all sequences.
-fn windows<D: Recurrence>(problem: &Problem<'_, D>, count: usize, steps: usize) -> Vec<Window> {
+fn windows<R: Real>(problem: &Sequences<'_, R>, count: usize, steps: usize) -> Vec<Window> {
     let room: Vec<usize> = (0..problem.batch_size())
         .map(|b| (problem.steps(b) + 1).saturating_sub(AHEAD + steps))
         .collect();
@@ -106,15 +103,15 @@ fn windows<D: Recurrence>(problem: &Problem<'_, D>, count: usize, steps: usize) 
         .collect()
 }
 
-impl<D: Recurrence, B: Sweep<D>> Pilot<'_, '_, D, B> {
+impl<R: Real> Pilot<'_, R> {
     fn n(&self) -> usize {
-        self.problem.state_dim()
+        self.stages.problem().state_dim()
     }
 
     /// Sets one trajectory of each pair to the initial state.
     fn reset(&mut self, odd: usize) {
         let n = self.n();
-        let initial = self.problem.initial_state();
+        let initial = self.stages.problem().initial_state();
         for (pair, window) in self.states.chunks_exact_mut(2 * n).zip(&self.windows) {
             for (x, &start) in pair[odd * n..].iter_mut().zip(initial.row(window.batch)) {
                 *x = start;
@@ -125,13 +122,13 @@ impl<D: Recurrence, B: Sweep<D>> Pilot<'_, '_, D, B> {
     /// Sets one trajectory of each pair to a small distance from the other.
     fn nudge(&mut self) {
         let n = self.n();
-        let small = D::Real::EPSILON.to_f64().sqrt();
+        let small = R::EPSILON.to_f64().sqrt();
         for pair in self.states.chunks_exact_mut(2 * n) {
             let (a, b) = pair.split_at_mut(n);
             let size = a.iter().fold(0.0f64, |size, x| size.max(x.to_f64().abs()));
             for (i, (a, b)) in a.iter().zip(b).enumerate() {
                 let sign = if i % 2 == 0 { 1.0 } else { -1.0 };
-                *b = *a + D::Real::from_f64(sign * small * size.max(small));
+                *b = *a + R::from_f64(sign * small * size.max(small));
             }
         }
     }
@@ -163,14 +160,8 @@ impl<D: Recurrence, B: Sweep<D>> Pilot<'_, '_, D, B> {
                 Block { batch, start: start + from - AHEAD, len: steps }
             })
             .collect();
-        self.rolled.resize(blocks.len() * steps * n, D::Real::default());
-        self.backend.roll_beside(
-            self.problem,
-            self.trajectory,
-            &blocks,
-            &self.states,
-            &mut self.rolled,
-        )?;
+        self.rolled.resize(blocks.len() * steps * n, R::default());
+        self.stages.roll_beside(&blocks, &self.states, &mut self.rolled)?;
         let last = self.rolled.chunks_exact(steps * n).map(|rolled| &rolled[(steps - 1) * n..]);
         for (state, last) in self.states.chunks_exact_mut(n).zip(last) {
             state.copy_from_slice(last);
@@ -187,10 +178,10 @@ impl<D: Recurrence, B: Sweep<D>> Pilot<'_, '_, D, B> {
     /// After how many of the last `steps` steps, in whole tiles, all pairs had met.
     fn merged(&self, steps: usize, tolerance: Tolerance) -> Option<usize> {
         let n = self.n();
-        let mut sizes = vec![D::Real::default(); n];
+        let mut sizes = vec![R::default(); n];
         let mut met = |from: usize, to: usize| {
             self.rolled.chunks_exact(2 * steps * n).all(|pair| {
-                sizes.fill(D::Real::default());
+                sizes.fill(R::default());
                 let (a, b) = pair.split_at(steps * n);
                 for state in [a, b].iter().flat_map(|rolled| rolled[from * n..to * n].chunks(n)) {
                     for (size, &x) in sizes.iter_mut().zip(state) {

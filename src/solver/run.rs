@@ -1,6 +1,8 @@
 //! One solve: what every method shares.
 
+use super::control::Control;
 use super::jacobi::Unsettled;
+use super::stages::{OnBackend, Stages};
 use super::{
     Linearization, Method, Progress, Solver, Tolerance, auto, blocks, coarse, elk, jacobi, newton,
 };
@@ -11,18 +13,17 @@ use crate::error::Result;
 use crate::problem::Problem;
 use crate::report::{Report, SweepRecord};
 use crate::resident::Resident;
-use crate::scalar::Scalar;
+use crate::scalar::Real;
+use crate::sequences::Sequences;
 use crate::solution::{Solution, Termination};
 use ndarray::Array3;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// A solve under way: the trajectory and the record of what was done to it.
-pub(super) struct Run<'r, 'a, D: Recurrence, B: Sweep<D>> {
+/// A solve under way: what it works on, and the record of what was done to that.
+pub(super) struct Run<'r, R> {
     pub(super) settings: &'r Solver,
-    pub(super) problem: &'r Problem<'a, D>,
-    pub(super) backend: &'r B,
-    pub(super) trajectory: B::Trajectory,
+    pub(super) stages: &'r mut (dyn Stages<R> + 'r),
     pub(super) tolerance: Tolerance,
     pub(super) history: Vec<SweepRecord>,
     pub(super) steps_done: usize,
@@ -44,8 +45,16 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
     backend: &'b B,
 ) -> Result<Resident<'b, D, B>> {
     let started = Instant::now();
-    let mut run = Run::new(settings, problem, backend)?;
-    if problem.total_steps() == 0 || problem.state_dim() == 0 {
+    let mut stages = OnBackend::new(problem, backend)?;
+    let mut rest = D::Real::run(settings, &mut stages)?;
+    rest.report.elapsed = started.elapsed();
+    Ok(Resident { backend, trajectory: stages.into_trajectory(), rest })
+}
+
+/// Solves what is on the `stages`; the solution but for its states and the time that it took.
+pub(super) fn run<R: Real>(settings: &Solver, stages: &mut dyn Stages<R>) -> Result<Solution<R>> {
+    let mut run = Run::new(settings, stages);
+    if run.problem().total_steps() == 0 || run.problem().state_dim() == 0 {
         "nothing to compute".clone_into(&mut run.reason);
         if run.method == Method::Auto {
             run.method = Method::Sequential;
@@ -56,7 +65,7 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
             Method::Sequential => run.in_order()?,
             Method::Shooting => {
                 let block = settings.block.unwrap_or_else(|| coarse::block(&run));
-                let blocks = blocks::partition(problem, block);
+                let blocks = blocks::partition(run.problem(), block);
                 let coarse = coarse::run(&mut run, &blocks, true)?;
                 jacobi::solve(&mut run, block, coarse, Unsettled::SweptOn)?;
             }
@@ -81,23 +90,17 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
             }
         }
     }
-    let (trajectory, rest) = run.finish(started)?;
-    Ok(Resident { backend, trajectory, rest })
+    run.finish()
 }
 
-impl<'r, 'a, D: Recurrence, B: Sweep<D>> Run<'r, 'a, D, B> {
+impl<'r, R: Real> Run<'r, R> {
     /// Before anything is done.
-    pub(super) fn new(
-        settings: &'r Solver,
-        problem: &'r Problem<'a, D>,
-        backend: &'r B,
-    ) -> Result<Self> {
-        Ok(Self {
+    pub(super) fn new(settings: &'r Solver, stages: &'r mut (dyn Stages<R> + 'r)) -> Self {
+        let batch = stages.problem().batch_size();
+        Self {
             settings,
-            problem,
-            backend,
-            trajectory: backend.allocate(problem)?,
-            tolerance: settings.tolerance.unwrap_or(Tolerance::default_of::<D::Real>()),
+            stages,
+            tolerance: settings.tolerance.unwrap_or(Tolerance::default_of::<R>()),
             history: Vec::new(),
             steps_done: 0,
             sweeps: 0,
@@ -107,24 +110,29 @@ impl<'r, 'a, D: Recurrence, B: Sweep<D>> Run<'r, 'a, D, B> {
             block: 0,
             residual: 0.0,
             error_bound: None,
-            unfinished: vec![None; problem.batch_size()],
-        })
+            unfinished: vec![None; batch],
+        }
+    }
+
+    /// What is solved.
+    pub(super) fn problem(&self) -> &Sequences<'_, R> {
+        self.stages.problem()
     }
 }
 
-impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
+impl<R: Real> Run<'_, R> {
     /// The loop over every sequence; over many sequences in lanes.
     pub(super) fn in_order(&mut self) -> Result<()> {
-        let blocks = blocks::partition(self.problem, self.problem.max_steps());
+        let blocks = blocks::partition(self.problem(), self.problem().max_steps());
         let starts = self.initial_states(&blocks);
-        if blocks.len() >= self.backend.width() {
-            self.backend.roll(self.problem, &mut self.trajectory, &blocks, &starts, None)?;
+        if blocks.len() >= self.stages.width() {
+            self.stages.roll(&blocks, &starts, None)?;
         } else {
-            self.backend.run_in_order(self.problem, &mut self.trajectory, &blocks, &starts)?;
+            self.stages.run_in_order(&blocks, &starts)?;
         }
         self.describe_blocks(&blocks);
         self.sweeps += 1;
-        self.steps_done += self.problem.total_steps();
+        self.steps_done += self.problem().total_steps();
         self.residual = 0.0;
         // Of a method that was given up.
         self.error_bound = None;
@@ -139,22 +147,22 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
 
     /// Steps of a block, about `wanted`.
     pub(super) fn block_of(&self, wanted: usize) -> usize {
-        let width = self.backend.width();
+        let width = self.stages.width();
         let groups =
-            blocks::groups_for(self.problem.total_steps(), width, wanted, self.backend.groups());
-        blocks::length_for(self.problem, groups, width)
+            blocks::groups_for(self.problem().total_steps(), width, wanted, self.stages.groups());
+        blocks::length_for(self.problem(), groups, width)
     }
 
     /// Sweeps allowed: by default those after which every sequence in blocks of `len` steps is exact.
     pub(super) fn sweep_limit(&self, len: usize) -> usize {
-        let exact = self.problem.max_steps().div_ceil(len);
+        let exact = self.problem().max_steps().div_ceil(len);
         self.settings.max_sweeps.unwrap_or(self.sweeps + exact)
     }
 
     /// For each block the initial state of its sequence.
-    pub(super) fn initial_states(&self, blocks: &[Block]) -> Vec<D::Real> {
-        let initial = self.problem.initial_state();
-        let mut states = Vec::with_capacity(blocks.len() * self.problem.state_dim());
+    pub(super) fn initial_states(&self, blocks: &[Block]) -> Vec<R> {
+        let initial = self.problem().initial_state();
+        let mut states = Vec::with_capacity(blocks.len() * self.problem().state_dim());
         for block in blocks {
             states.extend(initial.row(block.batch));
         }
@@ -163,31 +171,26 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
 
     /// For each block a state to start it from before anything is known: the user's guess, else the
     /// initial state.
-    pub(super) fn guessed_starts(&self, blocks: &[Block]) -> Result<Vec<D::Real>> {
+    pub(super) fn guessed_starts(&self, blocks: &[Block]) -> Result<Vec<R>> {
         let mut starts = self.initial_states(blocks);
-        if self.problem.guess().is_some() {
-            self.backend.read_starts(self.problem, &self.trajectory, blocks, &mut starts)?;
+        if self.problem().guess().is_some() {
+            self.stages.read_starts(blocks, &mut starts)?;
         }
         Ok(starts)
     }
 
     /// The state stored before each block.
-    pub(super) fn stored_starts(&self, blocks: &[Block]) -> Result<Vec<D::Real>> {
-        let zero = D::Real::from_f64(0.0);
-        let mut starts = vec![zero; blocks.len() * self.problem.state_dim()];
-        self.backend.read_starts(self.problem, &self.trajectory, blocks, &mut starts)?;
+    pub(super) fn stored_starts(&self, blocks: &[Block]) -> Result<Vec<R>> {
+        let zero = R::from_f64(0.0);
+        let mut starts = vec![zero; blocks.len() * self.problem().state_dim()];
+        self.stages.read_starts(blocks, &mut starts)?;
         Ok(starts)
     }
 
     /// Whether the state stored before each block is, to the tolerance, the one in `starts` that the block was
     /// started from.
-    pub(super) fn fits(
-        &self,
-        blocks: &[Block],
-        starts: &[D::Real],
-        stored: &[D::Real],
-    ) -> Result<Vec<bool>> {
-        let n = self.problem.state_dim();
+    pub(super) fn fits(&self, blocks: &[Block], starts: &[R], stored: &[R]) -> Result<Vec<bool>> {
+        let n = self.problem().state_dim();
         let pair = |i: usize| (&starts[i * n..(i + 1) * n], &stored[i * n..(i + 1) * n]);
         // Most agree without a look at how large they lately were.
         let mut fits: Vec<bool> = (0..blocks.len())
@@ -195,8 +198,8 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
             .collect();
         let doubtful: Vec<usize> = (0..blocks.len()).filter(|&i| !fits[i]).collect();
         let chosen: Vec<Block> = doubtful.iter().map(|&i| blocks[i]).collect();
-        let mut sizes = vec![D::Real::default(); chosen.len() * n];
-        self.backend.read_sizes(self.problem, &self.trajectory, &chosen, &mut sizes)?;
+        let mut sizes = vec![R::default(); chosen.len() * n];
+        self.stages.read_sizes(&chosen, &mut sizes)?;
         for (&i, sizes) in doubtful.iter().zip(sizes.chunks_exact(n)) {
             fits[i] = self.tolerance.accepts_state(pair(i).0, pair(i).1, sizes);
         }
@@ -237,14 +240,14 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
         }
     }
 
-    /// The trajectory, and the solution but for its states.
-    fn finish(mut self, started: Instant) -> Result<(B::Trajectory, Solution<D::Real>)> {
+    /// The solution but for its states and the time that it took.
+    fn finish(mut self) -> Result<Solution<R>> {
         if self.settings.error_bound {
-            let bounds = diagnostics::bounds_of(self.problem, &mut self.trajectory, self.backend)?;
+            let bounds = diagnostics::bounds_of(self.stages)?;
             let totals = bounds.iter().map(|bound| bound.total());
             self.error_bound = Some(totals.fold(0.0, f64::max));
         }
-        let non_finite = self.backend.first_non_finite(self.problem, &self.trajectory)?;
+        let non_finite = self.stages.first_non_finite()?;
         let terminations: Vec<_> = self
             .unfinished
             .iter()
@@ -256,18 +259,18 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
                 (None, None) => Termination::Converged,
             })
             .collect();
-        let problem = self.problem;
+        let problem = self.problem();
         let work = self.steps_done as f64 / problem.total_steps().max(1) as f64;
         let residual =
             if non_finite.iter().any(Option::is_some) { f64::NAN } else { self.residual };
-        let rest = Solution {
+        Ok(Solution {
             states: Array3::default((0, 0, 0)),
-            steps: (0..problem.batch_size()).map(|b| problem.steps(b)).collect(),
+            steps: problem.all_steps().to_vec(),
             terminations,
             report: Report {
                 method: self.method,
                 reason: self.reason,
-                backend: self.backend.describe(),
+                backend: self.stages.describe(),
                 blocks: self.blocks,
                 block: self.block,
                 sweeps: self.sweeps,
@@ -275,9 +278,8 @@ impl<D: Recurrence, B: Sweep<D>> Run<'_, '_, D, B> {
                 error_bound: self.error_bound,
                 work,
                 history: self.history,
-                elapsed: started.elapsed(),
+                elapsed: Duration::ZERO,
             },
-        };
-        Ok((self.trajectory, rest))
+        })
     }
 }
