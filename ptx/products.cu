@@ -1,5 +1,5 @@
-// Sums: over time of products of factors, which are the cotangents of the parameters, and over the parts of a state.
-#include "device.cuh"
+// Sums: over time of products of factors, which are the cotangents of the parameters, over the parts of a state, and over sweeps.
+#include "block.cuh"
 
 // A right factor that is 1.
 enum : u32 { ONE = 0xffffffffu };
@@ -77,4 +77,26 @@ sum_parts(const double *all, u64 count, u64 parts, u64 width, double *sums) {
     double sum = 0.0;
     for (u64 part = 0; part < parts; ++part) sum += at[part * width];
     sums[k] = sum;
+}
+
+// Adds to each step of the blocks, or with `first` writes, its row of `out` [blocks, rows, width].
+template <class R>
+INLINE void add_rows(R *all, const Block *blocks, u64 count, u64 rows, u64 width, const R *out, u64 first) {
+    const u64 k = thread();
+    if (k >= count * rows * width) return;
+    const Block block = blocks[k / (rows * width)];
+    const u64 t = k / width % rows;
+    if (t >= block.len) return;
+    R *at = all + (block.state + t) * width + k % width;
+    *at = first ? out[k] : *at + out[k];
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+add_rows_f32(float *all, const Block *blocks, u64 count, u64 rows, u64 width, const float *out, u64 first) {
+    add_rows(all, blocks, count, rows, width, out, first);
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+add_rows_f64(double *all, const Block *blocks, u64 count, u64 rows, u64 width, const double *out, u64 first) {
+    add_rows(all, blocks, count, rows, width, out, first);
 }

@@ -17,6 +17,14 @@ scatter(u32 *states, const u64 *places, u64 count, u64 words, const u32 *from) {
     states[places[i / words] * words + i % words] = from[i];
 }
 
+// to[b, t] = rows[b] for each of `steps` steps.
+extern "C" __global__ void __launch_bounds__(128)
+repeat(const u32 *rows, u64 steps, u64 batch, u64 words, u32 *to) {
+    const u64 i = thread();
+    if (i >= batch * steps * words) return;
+    to[i] = rows[i / (steps * words) * words + i % words];
+}
+
 // The first step of each sequence with a number that is not finite: numbers are `wide` words long, a state has `words` words.
 // `first` is at first larger than any step.
 extern "C" __global__ void __launch_bounds__(128)

@@ -54,6 +54,8 @@ pub struct Solution<R: Real> {
     pub(crate) steps: Vec<usize>,
     pub(crate) terminations: Vec<Termination>,
     pub(crate) report: Report,
+    /// The number under which the backend keeps the states, if it does.
+    pub(crate) kept: Option<u64>,
 }
 
 impl<R: Real> Solution<R> {

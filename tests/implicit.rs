@@ -8,7 +8,8 @@ mod equations;
 
 use deer_solver::dynamics::Residual;
 use deer_solver::{Cpu, Dual, Implicit, Problem, Solver, Termination};
-use equations::{Cubic, Pendulum, Saturating, Switched, VanDerPol, Vanishing, jumps};
+use equations::Equation::{Pendulum, Saturating, Switched, VanDerPol, Vanishing};
+use equations::{Cubic, jumps};
 use ndarray::{Array2, ArrayView1, array};
 use std::marker::PhantomData;
 

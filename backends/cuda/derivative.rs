@@ -1,6 +1,6 @@
 //! Sweeps of linear recurrences along a trajectory: cotangents backwards, tangents forwards.
 //!
-//! What a sweep adds to is on the host; the device makes the contributions of the blocks that run.
+//! Rows for each step stay on the device until the sweeps are done; the host has what blocks hand over, sizes and the cotangent of θ.
 
 use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid, Number};
@@ -13,6 +13,7 @@ use crate::graph::adjoint::Adjoint;
 use crate::graph::tangent::Tangent;
 use crate::scalar::Real;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A difference this much smaller than what it is added to changes nothing, in units of the precision.
 const NEGLIGIBLE: f64 = 0.125;
@@ -23,8 +24,10 @@ const FACTORS: usize = 256 << 20;
 #[derive(Debug)]
 pub struct CudaTrack<'p, R> {
     path: Path<'p, R>,
-    states: Buffer,
-    inputs: Buffer,
+    states: Arc<Buffer>,
+    inputs: Arc<Buffer>,
+    /// What the sweeps have added up, a row for each step `[B, T, ..]`.
+    sums: Option<Buffer>,
 }
 
 impl<R: Real> CudaTrack<'_, R> {
@@ -162,16 +165,17 @@ impl<'b, R: Real> Batch<'b, R> {
         (self.blocks.len(), 1)
     }
 
-    /// Reads what the blocks handed over and came to, and adds their contributions to `all` `[B, T, width]`.
+    /// Reads what the blocks handed over and came to, and adds their rows to those of the track.
     fn read(
         &self,
         cuda: &Cuda,
-        track: &CudaTrack<'_, R>,
+        track: &mut CudaTrack<'_, R>,
         borders: &mut [R],
-        sums: Option<(&mut [R], &mut [R])>,
+        sizes: Option<&mut [R]>,
     ) -> Result<Vec<Swept>> {
         self.borders.read(0, Number::wrap_mut(borders))?;
-        if let Some((all, sizes)) = sums {
+        if let Some(sizes) = sizes {
+            self.add_rows(cuda, track)?;
             let tiles = self.blocks.len() * self.tiles;
             let added = cuda.sum_parts(&self.noted, tiles, self.parts, 1)?;
             for (added, block) in added.chunks(self.tiles.max(1)).zip(self.blocks) {
@@ -182,18 +186,6 @@ impl<'b, R: Real> Batch<'b, R> {
                     }
                 }
             }
-            let row = self.rows * self.width;
-            let mut out = vec![R::default(); self.blocks.len() * row];
-            self.out.read(0, Number::wrap_mut(&mut out))?;
-            for (out, block) in out.chunks(row.max(1)).zip(self.blocks) {
-                let from = track.path.place(block) * self.width;
-                let target = &mut all[from..from + block.len * self.width];
-                if self.first {
-                    target.copy_from_slice(&out[..target.len()]);
-                } else {
-                    target.iter_mut().zip(out).for_each(|(sum, &part)| *sum += part);
-                }
-            }
         }
         let sums = cuda.sum_parts(&self.swept, self.blocks.len(), self.parts, 2)?;
         let result = |sums: &[f64]| Swept { difference: sums[0], magnitude: sums[1] };
@@ -201,7 +193,83 @@ impl<'b, R: Real> Batch<'b, R> {
     }
 }
 
+impl<R: Real> Batch<'_, R> {
+    fn add_rows(&self, cuda: &Cuda, track: &mut CudaTrack<'_, R>) -> Result<()> {
+        let sums = match &mut track.sums {
+            Some(sums) => sums,
+            none => {
+                let steps = track.path.steps.len() * track.path.max_steps;
+                let bytes = steps * self.width * size_of::<R>();
+                let mut sums = cuda.device.allocate(bytes)?;
+                // No block has the steps after the end of a shorter sequence.
+                sums.clear(0, bytes)?;
+                none.insert(sums)
+            }
+        };
+        let count = self.blocks.len() * self.rows * self.width;
+        if count == 0 {
+            return Ok(());
+        }
+        let arguments = Arguments::default()
+            .buffer(sums)
+            .buffer(&self.listed)
+            .word(self.blocks.len() as u64)
+            .word(self.rows as u64)
+            .word(self.width as u64)
+            .buffer(&self.out)
+            .word(u64::from(self.first));
+        let name = format!("add_rows_{}", suffix::<R>());
+        let module = cuda.modules.products()?;
+        // SAFETY: the arguments of the kernel; blocks are within the trajectory, and `out` has their rows.
+        unsafe { module.launch(&name, Grid::over(count, THREADS, 1), &arguments) }
+    }
+}
+
 impl Cuda {
+    /// Cotangents of the states `[B, T, n]`.
+    fn upload_cotangents<R: Real>(
+        &self,
+        path: &Path<'_, R>,
+        cotangents: StateCotangents<'_, R>,
+    ) -> Result<Buffer> {
+        let (steps, batch) = (path.max_steps, path.steps.len());
+        let words = path.n * size_of::<R>() / 4;
+        let count = batch * steps * words;
+        let rows = match cotangents {
+            StateCotangents::EachStep(all) => return self.device.upload(Number::wrap(all)),
+            StateCotangents::AllSteps(rows) | StateCotangents::LastSteps(rows) => rows,
+        };
+        let rows = self.device.upload(Number::wrap(rows))?;
+        let mut all = self.device.allocate(4 * count)?;
+        let module = self.modules.states()?;
+        if let StateCotangents::AllSteps(_) = cotangents {
+            let arguments = Arguments::default()
+                .buffer(&rows)
+                .word(steps as u64)
+                .word(batch as u64)
+                .word(words as u64)
+                .buffer(&all);
+            // SAFETY: the arguments of `repeat`; there is room for every step.
+            unsafe { module.launch("repeat", Grid::over(count, THREADS, 1), &arguments) }?;
+            return Ok(all);
+        }
+        all.clear(0, 4 * count)?;
+        // Of a sequence without steps, its first place is written, which no block reads.
+        let last = |(b, &own): (usize, &usize)| (b * steps + own.saturating_sub(1)) as u64;
+        let places: Vec<u64> = path.steps.iter().enumerate().map(last).collect();
+        let listed = self.device.upload(&places)?;
+        let arguments = Arguments::default()
+            .buffer(&all)
+            .buffer(&listed)
+            .word(batch as u64)
+            .word(words as u64)
+            .buffer(&rows);
+        let grid = Grid::over(batch * words, THREADS, 1);
+        // SAFETY: the arguments of `scatter`; all places are in the trajectory.
+        unsafe { module.launch("scatter", grid, &arguments) }?;
+        Ok(all)
+    }
+
     /// The sums of `products` of factors over `rows` rows of `width`.
     fn sum_products<R: Real>(
         &self,
@@ -310,7 +378,7 @@ impl Cuda {
     #[allow(clippy::too_many_arguments)]
     fn pull_batch<R: Real>(
         &self,
-        track: &CudaTrack<'_, R>,
+        track: &mut CudaTrack<'_, R>,
         kernels: &Kernels,
         given: Option<&Buffer>,
         blocks: &[Block],
@@ -345,8 +413,7 @@ impl Cuda {
             batch.out = self.sum_listed::<R>(&batch.out, rows, layout.inputs, summands)?;
             batch.width = summands.len();
         }
-        let sums = Some((&mut pulled.inputs[..], &mut pulled.sizes[..]));
-        let swept = batch.read(self, track, borders, sums)?;
+        let swept = batch.read(self, track, borders, Some(&mut pulled.sizes))?;
         if !layout.products.is_empty() {
             let sums = self.sum_products::<R>(&factors, rows, width, &layout.products)?;
             for (product, sum) in layout.products.iter().zip(sums) {
@@ -366,18 +433,25 @@ impl<R: Real> Differentiate<R> for Cuda {
 
     fn track<'p>(&self, path: Path<'p, R>) -> Result<CudaTrack<'p, R>> {
         check_steps(path.max_steps)?;
-        let states = self.device.upload(Number::wrap(path.states))?;
-        let row = path.max_steps * path.m * size_of::<R>();
-        let mut inputs = self.device.allocate(path.inputs.len() * row)?;
-        for (b, sequence) in path.inputs.iter().enumerate() {
-            inputs.write(b * row, Number::wrap(sequence))?;
-        }
-        Ok(CudaTrack { path, states, inputs })
+        let states = match self.kept_states(path.kept) {
+            Some(states) => states,
+            None => Arc::new(self.device.upload(Number::wrap(path.states))?),
+        };
+        let inputs = match path.inputs_of.and_then(|problem| self.kept_inputs(problem)) {
+            Some(inputs) => inputs,
+            None => Arc::new(self.upload_inputs(&path.inputs, path.max_steps * path.m)?),
+        };
+        Ok(CudaTrack { path, states, inputs, sums: None })
+    }
+
+    fn block_steps(&self) -> usize {
+        // Until the device is full, a sweep takes as long as one block.
+        128
     }
 
     fn pull(
         &self,
-        track: &CudaTrack<'_, R>,
+        track: &mut CudaTrack<'_, R>,
         adjoint: &Adjoint,
         cotangents: Option<StateCotangents<'_, R>>,
         blocks: &[Block],
@@ -385,9 +459,7 @@ impl<R: Real> Differentiate<R> for Cuda {
         mut pulled: Option<&mut Pulled<R>>,
     ) -> Result<Vec<Swept>> {
         let kernels = self.modules.pulling::<R>(adjoint)?;
-        let given = cotangents
-            .map(|all| self.device.upload(Number::wrap(&all.each_step(&track.path))))
-            .transpose()?;
+        let given = cotangents.map(|all| self.upload_cotangents(&track.path, all)).transpose()?;
         let n = track.path.n;
         let longest = blocks.iter().map(|block| block.len).max().unwrap_or(0);
         let row = (kernels.layout.factors + kernels.layout.inputs) * size_of::<R>();
@@ -409,7 +481,7 @@ impl<R: Real> Differentiate<R> for Cuda {
 
     fn push(
         &self,
-        track: &CudaTrack<'_, R>,
+        track: &mut CudaTrack<'_, R>,
         tangent: &Tangent,
         tangents: Option<(&[R], &[&[R]])>,
         blocks: &[Block],
@@ -420,12 +492,7 @@ impl<R: Real> Differentiate<R> for Cuda {
         let kernels = self.modules.pushing::<R>(tangent, first)?;
         let mut given = None;
         if let Some((_, of_inputs)) = tangents {
-            let row = track.path.max_steps * track.path.m * size_of::<R>();
-            let mut inputs = self.device.allocate(of_inputs.len() * row)?;
-            for (b, sequence) in of_inputs.iter().enumerate() {
-                inputs.write(b * row, Number::wrap(sequence))?;
-            }
-            given = Some(inputs);
+            given = Some(self.upload_inputs(of_inputs, track.path.max_steps * track.path.m)?);
         }
         let (floor, sizes) = match &pushed {
             Some(pushed) => (pushed.floor, Some(&pushed.sizes[..])),
@@ -437,6 +504,13 @@ impl<R: Real> Differentiate<R> for Cuda {
         let of_params = tangents.map(|(of_params, _)| of_params);
         // SAFETY: the arguments of `push`; blocks are within the trajectory, and there is room for each one's rows.
         unsafe { kernels.launch("push", batch.grid(), &arguments, track.path.params, of_params) }?;
-        batch.read(self, track, borders, pushed.map(|p| (&mut p.states[..], &mut p.sizes[..])))
+        batch.read(self, track, borders, pushed.map(|pushed| &mut pushed.sizes[..]))
+    }
+
+    fn collect(&self, track: CudaTrack<'_, R>, sums: &mut [R]) -> Result<()> {
+        match track.sums {
+            Some(all) => all.read(0, Number::wrap_mut(sums)),
+            None => Ok(()),
+        }
     }
 }

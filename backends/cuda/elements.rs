@@ -23,6 +23,8 @@ pub struct DeviceElements<R> {
 
 impl<R: Real> DeviceElements<R> {
     pub(super) fn upload(cuda: &Cuda, elements: &[R]) -> Result<Self> {
+        // Their room may be needed.
+        cuda.drop_states();
         let buffer = cuda.device.upload(Number::wrap(elements))?;
         Ok(Self { cuda: cuda.clone(), buffer, len: elements.len(), precision: PhantomData })
     }

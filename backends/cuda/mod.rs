@@ -64,6 +64,8 @@ pub struct Cuda {
     modules: Arc<Modules>,
     /// Those of the last problem.
     inputs: Arc<Mutex<Option<Inputs>>>,
+    /// Those of the last solution that was fetched, for derivatives along it.
+    kept: Arc<Mutex<Option<Kept>>>,
     /// PTX of the user's for a step.
     step: Option<Arc<str>>,
     /// Whether Newton's sweeps are one launch where they can be.
@@ -77,6 +79,13 @@ pub struct Cuda {
 struct Inputs {
     problem: u64,
     all: Arc<Buffer>,
+}
+
+/// The states `[B, T, n]` of a solution, under a number that no other has.
+#[derive(Debug)]
+struct Kept {
+    number: u64,
+    states: Arc<Buffer>,
 }
 
 impl Cuda {
@@ -95,6 +104,7 @@ impl Cuda {
             device,
             modules,
             inputs: Arc::default(),
+            kept: Arc::default(),
             step: None,
             fused: true,
             chunk_steps: None,

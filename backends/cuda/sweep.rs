@@ -119,6 +119,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
 
     fn allocate(&self, problem: &Problem<'_, D>) -> Result<Self::Trajectory> {
         check_steps(problem.max_steps())?;
+        self.drop_states();
         let inputs = self.inputs(problem)?;
         let (batch, max_steps) = (problem.batch_size(), problem.max_steps());
         let (n, m) = (problem.state_dim(), problem.input_dim());
@@ -457,11 +458,14 @@ impl<D: Recurrence> Sweep<D> for Cuda {
     }
 
     fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {
-        let CudaTrajectory { batch, max_steps, n, .. } = trajectory;
-        let mut states = Array3::default((batch, max_steps, n));
-        if let Some(all) = states.as_slice_mut() {
-            trajectory.states.read(0, Number::wrap_mut(all))?;
-        }
-        Ok(states)
+        trajectory.fetch()
+    }
+
+    fn fetch_and_keep(
+        &self,
+        trajectory: Self::Trajectory,
+    ) -> Result<(Array3<D::Real>, Option<u64>)> {
+        let states = trajectory.fetch()?;
+        Ok((states, Some(self.keep_states(trajectory.states))))
     }
 }

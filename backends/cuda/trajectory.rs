@@ -2,13 +2,15 @@
 
 use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::THREADS;
-use super::{Cuda, Inputs};
+use super::{Cuda, Inputs, Kept};
 use crate::backend::Block;
 use crate::dynamics::Recurrence;
 use crate::error::{Error, Result};
+use crate::graph::identity;
 use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::solver::Tolerance;
+use ndarray::Array3;
 use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError};
 
@@ -27,6 +29,15 @@ pub struct CudaTrajectory<R> {
 impl<R: Real> CudaTrajectory<R> {
     pub(super) fn states(&self) -> &Buffer {
         &self.states
+    }
+
+    /// The states on the host, `[B, T, n]`.
+    pub(super) fn fetch(&self) -> Result<Array3<R>> {
+        let mut states = Array3::default((self.batch, self.max_steps, self.n));
+        if let Some(all) = states.as_slice_mut() {
+            self.states.read(0, Number::wrap_mut(all))?;
+        }
+        Ok(states)
     }
 
     /// The first argument of kernels that sweep.
@@ -98,21 +109,52 @@ impl Cuda {
     /// The inputs `[B, T, m]` on the device; those of the last problem are there still.
     pub(super) fn inputs<D: Recurrence>(&self, problem: &Problem<'_, D>) -> Result<Arc<Buffer>> {
         let identity = problem.graph_identity();
-        let last = || self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Inputs { problem, all }) = &*last()
-            && *problem == identity
-        {
-            return Ok(Arc::clone(all));
+        if let Some(inputs) = self.kept_inputs(identity) {
+            return Ok(inputs);
         }
-        let (batch, steps, m) = (problem.batch_size(), problem.max_steps(), problem.input_dim());
-        let mut inputs = self.device.allocate(batch * steps * m * size_of::<D::Real>())?;
-        for b in 0..batch {
-            let offset = b * steps * m * size_of::<D::Real>();
-            inputs.write(offset, Number::wrap(problem.inputs(b)))?;
-        }
-        let inputs = Arc::new(inputs);
-        *last() = Some(Inputs { problem: identity, all: Arc::clone(&inputs) });
+        let sequences: Vec<_> = (0..problem.batch_size()).map(|b| problem.inputs(b)).collect();
+        let row = problem.max_steps() * problem.input_dim();
+        let inputs = Arc::new(self.upload_inputs(&sequences, row)?);
+        *self.inputs.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Inputs { problem: identity, all: Arc::clone(&inputs) });
         Ok(inputs)
+    }
+
+    /// The inputs of the last problem, if it is this one.
+    pub(super) fn kept_inputs(&self, identity: u64) -> Option<Arc<Buffer>> {
+        let last = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = last.as_ref().filter(|inputs| inputs.problem == identity)?;
+        Some(Arc::clone(&own.all))
+    }
+
+    /// Sequences of at most `row` numbers, each in a row of so many.
+    pub(super) fn upload_inputs<R: Real>(&self, sequences: &[&[R]], row: usize) -> Result<Buffer> {
+        let row = row * size_of::<R>();
+        let mut inputs = self.device.allocate(sequences.len() * row)?;
+        for (b, sequence) in sequences.iter().enumerate() {
+            inputs.write(b * row, Number::wrap(sequence))?;
+        }
+        Ok(inputs)
+    }
+
+    /// The states of the last solution, if that is its number.
+    pub(super) fn kept_states(&self, number: Option<u64>) -> Option<Arc<Buffer>> {
+        let last = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = last.as_ref().filter(|kept| Some(kept.number) == number)?;
+        Some(Arc::clone(&own.states))
+    }
+
+    /// Keeps the states of a solution until there is another trajectory; their number.
+    pub(super) fn keep_states(&self, states: Buffer) -> u64 {
+        let kept = Kept { number: identity(), states: Arc::new(states) };
+        let number = kept.number;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        number
+    }
+
+    /// Gives up the states that were kept.
+    pub(super) fn drop_states(&self) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The states at `places` of a trajectory.

@@ -16,7 +16,7 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
     backend: &B,
 ) -> Result<Array3<R>> {
     let path = &trajectory.path;
-    let (batch, steps, n, m) = (trajectory.steps.len(), path.max_steps, path.n, path.m);
+    let (batch, steps, n, m) = (path.steps.len(), path.max_steps, path.n, path.m);
     let p = path.params.len();
     check_shape("tangents.params", &format!("[{p}]"), tangents.params.shape(), &[p])?;
     let expected = format!("[B = {batch}, T = {steps}, m = {m}]");
@@ -24,7 +24,7 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
     let expected = format!("[B = {batch}, n = {n}]");
     check_shape("tangents.initial_state", &expected, tangents.initial_state.shape(), &[batch, n])?;
     let (of_params, of_inputs) = (contiguous(&tangents.params), contiguous(&tangents.inputs));
-    let of_inputs: Vec<&[R]> = trajectory
+    let of_inputs: Vec<&[R]> = path
         .steps
         .iter()
         .enumerate()
@@ -35,7 +35,7 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
         sizes: vec![R::default(); batch * steps.div_ceil(Swept::TILE)],
         floor: R::default(),
     };
-    let blocks = trajectory.blocks(backend.lanes(), backend.groups());
+    let blocks = trajectory.blocks(backend);
     if !blocks.is_empty() && n > 0 {
         let mut borders = Vec::with_capacity(blocks.len() * n);
         for block in &blocks {
@@ -44,17 +44,18 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
                 _ => borders.extend(std::iter::repeat_n(R::default(), n)),
             }
         }
-        let track = backend.track(path.clone())?;
+        let mut track = backend.track(path.clone())?;
         let given = Some((&of_params[..], &of_inputs[..]));
         let swept =
-            backend.push(&track, tangent, given, &blocks, &mut borders, Some(&mut pushed))?;
+            backend.push(&mut track, tangent, given, &blocks, &mut borders, Some(&mut pushed))?;
         trajectory.check(&swept)?;
         pushed.floor = floor(&pushed.sizes);
         let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
             let pushed = record.then_some(&mut pushed);
-            backend.push(&track, tangent, None, chosen, borders, pushed).map(drop)
+            backend.push(&mut track, tangent, None, chosen, borders, pushed).map(drop)
         };
         close(&blocks, batch, n, Direction::Forwards, &borders, sweep)?;
+        backend.collect(track, &mut pushed.states)?;
     }
     Array3::from_shape_vec((batch, steps, n), pushed.states)
         .map_err(|_| Error::shape("states", "[B, T, n]", &[batch, steps, n]))

@@ -17,7 +17,7 @@ mod borders;
 mod forward;
 mod value;
 
-use crate::backend::{AdjointForm, Block, Differentiate, Path, Swept};
+use crate::backend::{AdjointForm, Block, Differentiate, Path, StateCotangents, Swept};
 use crate::dynamics::Recurrence;
 use crate::error::{Error, Result};
 use crate::graph::adjoint::Adjoint;
@@ -111,7 +111,7 @@ impl<R: Real> Solution<R> {
         backend: &B,
     ) -> Result<Array3<R>> {
         let inputs = given_inputs(self, problem)?;
-        let trajectory = Trajectory::of(self, problem, &inputs)?;
+        let trajectory = Trajectory::of(self, problem, &inputs);
         let tangent = problem.derivatives.tangent(problem.dynamics())?;
         let known = problem.input_dim();
         if known == trajectory.path.m {
@@ -171,10 +171,31 @@ impl<R: Real> Solution<R> {
         cotangent: ArrayView3<'_, R>,
         backend: &B,
     ) -> Result<Cotangents<R>> {
+        check_solution(self, problem)?;
+        let (batch, steps, n) = (problem.batch_size(), problem.max_steps(), problem.state_dim());
+        let expected = format!("[B = {batch}, T = {steps}, n = {n}]");
+        check_shape("cotangent", &expected, cotangent.shape(), &[batch, steps, n])?;
+        // A view that repeats one step stays that.
+        let repeated = steps > 1 && cotangent.strides()[1] == 0;
+        let given = cotangent.slice(s![.., ..if repeated { 1 } else { steps }, ..]);
+        let given = contiguous(&given);
+        let all = match repeated {
+            true => StateCotangents::AllSteps(&given),
+            false => StateCotangents::EachStep(&given),
+        };
+        self.pull_back(problem, all, backend)
+    }
+
+    fn pull_back<D: Recurrence<Real = R>, B: Differentiate<R>>(
+        &self,
+        problem: &Problem<'_, D>,
+        cotangents: StateCotangents<'_, R>,
+        backend: &B,
+    ) -> Result<Cotangents<R>> {
         let inputs = given_inputs(self, problem)?;
-        let trajectory = Trajectory::of(self, problem, &inputs)?;
+        let trajectory = Trajectory::of(self, problem, &inputs);
         let adjoint = problem.derivatives.adjoint(problem.dynamics(), backend.adjoint_form())?;
-        let mut cotangents = backward::vjp(&trajectory, adjoint, cotangent, backend)?;
+        let mut cotangents = backward::vjp(&trajectory, adjoint, cotangents, backend)?;
         if trajectory.path.m > problem.input_dim() {
             let own = cotangents.inputs.slice(s![.., .., ..problem.input_dim()]);
             cotangents.inputs = own.as_standard_layout().into_owned();
@@ -200,13 +221,8 @@ impl<R: Real> Solution<R> {
             cotangent.shape(),
             &[batch, n],
         )?;
-        let mut all = Array3::default((batch, problem.max_steps(), n));
-        for b in 0..batch {
-            if let Some(last) = problem.steps(b).checked_sub(1) {
-                all.slice_mut(ndarray::s![b, last, ..]).assign(&cotangent.row(b));
-            }
-        }
-        let mut gradient = self.vjp(problem, all.view(), backend)?;
+        let rows = contiguous(&cotangent);
+        let mut gradient = self.pull_back(problem, StateCotangents::LastSteps(&rows), backend)?;
         for b in (0..batch).filter(|&b| problem.steps(b) == 0) {
             gradient.initial_state.row_mut(b).assign(&cotangent.row(b));
         }
@@ -313,7 +329,6 @@ impl Derivatives {
 /// A solution and its problem, which fit each other as far as shapes tell.
 struct Trajectory<'a, R: Real> {
     path: Path<'a, R>,
-    steps: Vec<usize>,
 }
 
 impl<'a, R: Real> Trajectory<'a, R> {
@@ -321,9 +336,8 @@ impl<'a, R: Real> Trajectory<'a, R> {
         solution: &'a Solution<R>,
         problem: &'a Problem<'_, D>,
         inputs: &'a [Cow<'_, [R]>],
-    ) -> Result<Self> {
-        let (batch, n) = (problem.batch_size(), problem.state_dim());
-        let steps: Vec<usize> = (0..batch).map(|b| problem.steps(b)).collect();
+    ) -> Self {
+        let unknowns = problem.dynamics().unknown_dim();
         // What solvers build is contiguous.
         let states = solution.states.as_slice().unwrap_or_default();
         let initial = problem.initial_states();
@@ -332,27 +346,29 @@ impl<'a, R: Real> Trajectory<'a, R> {
             inputs: inputs.iter().map(|inputs| &inputs[..]).collect(),
             states,
             params: problem.params(),
+            steps: problem.sequences().all_steps(),
             max_steps: problem.max_steps(),
-            n,
-            m: problem.input_dim() + problem.dynamics().unknown_dim(),
+            n: problem.state_dim(),
+            m: problem.input_dim() + unknowns,
+            inputs_of: (unknowns == 0).then(|| problem.graph_identity()),
+            kept: solution.kept,
         };
-        Ok(Self { path, steps })
+        Self { path }
     }
 
     /// Blocks of the first sweep.
-    fn blocks(&self, lanes: usize, many: usize) -> Vec<Block> {
-        /// Steps of a block, where the trajectory is long enough.
-        const STEPS: usize = 1024;
+    fn blocks<B: Differentiate<R>>(&self, backend: &B) -> Vec<Block> {
         /// Steps in all that are not worth cutting.
         const SHORT: usize = 32;
-        let total: usize = self.steps.iter().sum();
+        let (steps, lanes) = (self.path.steps, backend.lanes());
+        let total: usize = steps.iter().sum();
         if total <= SHORT {
-            return blocks::cut(&self.steps, self.path.max_steps.max(1));
+            return blocks::cut(steps, self.path.max_steps.max(1));
         }
-        let groups = blocks::groups_for(total, lanes, STEPS, many);
-        let per_sequence = (groups * lanes).div_ceil(self.steps.len().max(1)).max(1);
+        let groups = blocks::groups_for(total, lanes, backend.block_steps(), backend.groups());
+        let per_sequence = (groups * lanes).div_ceil(steps.len().max(1)).max(1);
         let tiles = self.path.max_steps.div_ceil(Swept::TILE).max(1);
-        even(&self.steps, tiles.div_ceil(per_sequence))
+        even(steps, tiles.div_ceil(per_sequence))
     }
 
     /// Whether the step leads from each state to the next, as the first sweep saw it.

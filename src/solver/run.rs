@@ -280,6 +280,7 @@ impl<R: Real> Run<'_, R> {
                 history: self.history,
                 elapsed: Duration::ZERO,
             },
+            kept: None,
         })
     }
 }

@@ -29,87 +29,38 @@ impl<R: Real> Residual for Cubic<R> {
     }
 }
 
-/// The trapezoidal rule for Van der Pol's equation, μ = 50.
-pub(crate) struct VanDerPol;
-
-impl Residual for VanDerPol {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        2
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        _: &[S],
-        r: &mut [S],
-    ) {
-        let h = 0.005;
-        let slope = |y: &[S]| (Constant(1.0) - y[0] * y[0]) * y[1] * 50.0 - y[0];
-        r[0] = z[0] - x[0] - (z[1] + x[1]) * (0.5 * h);
-        r[1] = z[1] - x[1] - (slope(z) + slope(x)) * (0.5 * h);
-    }
+/// Equations in `f64`: one type for all, so that what depends on the type of the equation is compiled once.
+pub(crate) enum Equation {
+    /// The trapezoidal rule for Van der Pol's equation, μ = 50.
+    VanDerPol,
+    /// Backward Euler for the pendulum as a DAE of index 3: position, velocity, tension.
+    Pendulum,
+    /// z² = x² − 0.01: no solution once x is below 0.1.
+    Vanishing,
+    /// Backward Euler for a chain of three, charge leaking through a conductance `u` that may change by orders of magnitude from step to
+    /// step.
+    Switched,
+    /// z near 20 u, which whole corrections from far away overshoot more and more.
+    Saturating,
+    /// Backward Euler for a ring of so many cubic equations.
+    #[cfg(feature = "cuda")]
+    Ring(usize),
 }
 
-/// Backward Euler for the pendulum as a DAE of index 3: position, velocity, tension.
-pub(crate) struct Pendulum;
-
-impl Residual for Pendulum {
+impl Residual for Equation {
     type Real = f64;
     fn state_dim(&self) -> usize {
-        5
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        _: &[S],
-        r: &mut [S],
-    ) {
-        let rate = 500.0;
-        r[0] = (z[0] - x[0]) * rate - z[2];
-        r[1] = (z[1] - x[1]) * rate - z[3];
-        r[2] = (z[2] - x[2]) * rate + z[4] * z[0];
-        r[3] = (z[3] - x[3]) * rate + z[4] * z[1] + 10.0;
-        r[4] = z[0] * z[0] + z[1] * z[1] - 1.0;
-    }
-}
-
-/// z² = x² − 0.01: no solution once x is below 0.1.
-pub(crate) struct Vanishing;
-
-impl Residual for Vanishing {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        _: &[S],
-        r: &mut [S],
-    ) {
-        r[0] = z[0] * z[0] - x[0] * x[0] + 0.01;
-    }
-}
-
-/// Backward Euler for a chain of three, charge leaking through a conductance `u` that may change by orders of magnitude from step to step.
-pub(crate) struct Switched;
-
-impl Residual for Switched {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        3
+        match self {
+            Equation::Vanishing | Equation::Saturating => 1,
+            Equation::VanDerPol => 2,
+            Equation::Switched => 3,
+            Equation::Pendulum => 5,
+            #[cfg(feature = "cuda")]
+            Equation::Ring(n) => *n,
+        }
     }
     fn input_dim(&self) -> usize {
-        1
+        usize::from(matches!(self, Equation::Switched | Equation::Saturating))
     }
     #[inline(always)]
     fn residual<S: Scalar<Real = f64>>(
@@ -120,11 +71,39 @@ impl Residual for Switched {
         u: &[S],
         r: &mut [S],
     ) {
-        let h = 1e-3;
-        let (first, second) = (z[0] - z[1], z[1] - z[2]);
-        r[0] = z[0] - x[0] + (first * u[0] - (Constant(1.0) - z[0])) * h;
-        r[1] = z[1] - x[1] + (second + second.powi(3) - first * u[0]) * h;
-        r[2] = z[2] - x[2] + (z[2].powi(3) - second - second.powi(3)) * h;
+        match self {
+            Equation::VanDerPol => {
+                let h = 0.005;
+                let slope = |y: &[S]| (Constant(1.0) - y[0] * y[0]) * y[1] * 50.0 - y[0];
+                r[0] = z[0] - x[0] - (z[1] + x[1]) * (0.5 * h);
+                r[1] = z[1] - x[1] - (slope(z) + slope(x)) * (0.5 * h);
+            }
+            Equation::Pendulum => {
+                let rate = 500.0;
+                r[0] = (z[0] - x[0]) * rate - z[2];
+                r[1] = (z[1] - x[1]) * rate - z[3];
+                r[2] = (z[2] - x[2]) * rate + z[4] * z[0];
+                r[3] = (z[3] - x[3]) * rate + z[4] * z[1] + 10.0;
+                r[4] = z[0] * z[0] + z[1] * z[1] - 1.0;
+            }
+            Equation::Vanishing => r[0] = z[0] * z[0] - x[0] * x[0] + 0.01,
+            Equation::Switched => {
+                let h = 1e-3;
+                let (first, second) = (z[0] - z[1], z[1] - z[2]);
+                r[0] = z[0] - x[0] + (first * u[0] - (Constant(1.0) - z[0])) * h;
+                r[1] = z[1] - x[1] + (second + second.powi(3) - first * u[0]) * h;
+                r[2] = z[2] - x[2] + (z[2].powi(3) - second - second.powi(3)) * h;
+            }
+            Equation::Saturating => {
+                r[0] = (z[0] - u[0] * 20.0).atan() + (z[0] - x[0]) * 1e-3;
+            }
+            #[cfg(feature = "cuda")]
+            Equation::Ring(n) => {
+                for i in 0..*n {
+                    r[i] = z[i] - x[i] + (z[i].powi(3) - z[(i + 1) % n]) * 0.1;
+                }
+            }
+        }
     }
 }
 
@@ -133,30 +112,6 @@ impl Residual for Switched {
 pub(crate) fn jumps(sequence: usize, steps: usize) -> Vec<f64> {
     let period = 37 + 11 * sequence;
     (0..steps).map(|t| [1.0, 1e8, 1e-4, 1e5, 1.0][t / period % 5]).collect()
-}
-
-/// z near 20 u, which whole corrections from far away overshoot more and more.
-pub(crate) struct Saturating;
-
-impl Residual for Saturating {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        1
-    }
-    fn input_dim(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        u: &[S],
-        r: &mut [S],
-    ) {
-        r[0] = (z[0] - u[0] * 20.0).atan() + (z[0] - x[0]) * 1e-3;
-    }
 }
 
 /// Backward Euler for some oscillators that know nothing of each other, each followed by filters of what it does: the unknowns are the

@@ -1,8 +1,9 @@
 //! Steps that are defined by an equation, against the CPU's.
 
-use crate::common::equations::{
-    Cubic, Pendulum, Saturating, Switched, Uncoupled, VanDerPol, Vanishing, jumps,
+use crate::common::equations::Equation::{
+    Pendulum, Ring, Saturating, Switched, VanDerPol, Vanishing,
 };
+use crate::common::equations::{Cubic, Uncoupled, jumps};
 use crate::common::reference::difference;
 use crate::cuda;
 use crate::maps::Noise;
@@ -261,38 +262,14 @@ fn solve_ivp_and_solve_dae() {
     assert!(here.states().iter().zip(there.states()).all(|(a, b)| (a - b).abs() < 1e-9));
 }
 
-/// As many unknowns as equations of a chain.
-struct Chain(usize);
-
-impl Residual for Chain {
-    type Real = f64;
-    fn state_dim(&self) -> usize {
-        self.0
-    }
-    #[inline(always)]
-    fn residual<S: Scalar<Real = f64>>(
-        &self,
-        _: &[Param<S>],
-        z: &[S],
-        x: &[S],
-        _: &[S],
-        r: &mut [S],
-    ) {
-        let n = self.0;
-        for i in 0..n {
-            r[i] = z[i] - x[i] + (z[i].powi(3) - z[(i + 1) % n]) * 0.1;
-        }
-    }
-}
-
 #[test]
 fn many_unknowns() {
-    let chain = Implicit::new(Chain(9));
+    let ring = Implicit::new(Ring(9));
     let x0 = Array1::linspace(-0.5, 0.9, 9);
-    every_method("nine", &Problem::autonomous(&chain, x0.view(), 90).unwrap(), true, 1e-12);
-    let chain = Implicit::new(Chain(17));
+    every_method("nine", &Problem::autonomous(&ring, x0.view(), 90).unwrap(), true, 1e-12);
+    let ring = Implicit::new(Ring(17));
     let x0 = Array1::zeros(17);
-    let problem = Problem::autonomous(&chain, x0.view(), 300).unwrap();
+    let problem = Problem::autonomous(&ring, x0.view(), 300).unwrap();
     let message = Solver::jacobi().solve(&problem, &cuda()).unwrap_err().to_string();
     assert!(message.starts_with("problem: unknown_dim: expected at most 16"), "{message}");
     assert!(Cuda::ptx(&problem, Some(Linearization::Full)).is_err());

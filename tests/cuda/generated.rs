@@ -1,7 +1,7 @@
 //! The PTX that is made for steps, written to files: `ptx/build --check-generated` shows that ptxas takes it for every architecture, and
 //! that it needs what `ptx/generated.md` says.
 
-use crate::common::equations::{Switched, VanDerPol};
+use crate::common::equations::Equation::{Switched, VanDerPol};
 use crate::maps::{Kind, Map};
 use crate::parts::{Assorted, Blocks, Rotations};
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};

@@ -4,8 +4,8 @@ use crate::cuda;
 use crate::maps::{Map, Noise};
 use crate::parts::{Assorted, Rotations};
 use deer_solver::cells::{DiagonalGru, DiagonalLstm, Elman, Gru, Lem, Lstm};
-use deer_solver::{Cpu, Dynamics, Problem, Real, Solver, Tangents};
-use ndarray::{Array, Array1, Array2, Array3, Dimension, ShapeBuilder};
+use deer_solver::{Cpu, Cuda, Dynamics, Problem, Real, Solution, Solver, Tangents};
+use ndarray::{Array, Array1, Array2, Array3, Axis, Dimension, ShapeBuilder};
 
 fn array<R: Real, D: Dimension, S: ShapeBuilder<Dim = D>>(
     noise: &mut Noise,
@@ -51,6 +51,13 @@ fn same_derivatives<D: Dynamics>(what: &str, dynamics: &D, lengths: &[usize]) {
     let there = solution.vjp_last(&problem, last.view(), &cpu).unwrap();
     close(&format!("{what}: params, last"), &here.params, &there.params, rtol);
     close(&format!("{what}: initial state, last"), &here.initial_state, &there.initial_state, rtol);
+
+    let row = last.view().insert_axis(Axis(1));
+    let repeated = row.broadcast((batch, steps, n)).unwrap();
+    let here = solution.vjp(&problem, repeated, &cuda).unwrap();
+    let there = solution.vjp(&problem, repeated, &cpu).unwrap();
+    close(&format!("{what}: params, repeated"), &here.params, &there.params, rtol);
+    close(&format!("{what}: inputs, repeated"), &here.inputs, &there.inputs, rtol);
 
     let tangents = Tangents {
         params: array(noise, problem.params().len(), problem.params().len()),
@@ -100,4 +107,33 @@ fn a_loss_is_differentiated_on_the_device() {
     let (there, expected) = Solver::auto().value_and_gradient(&problem, loss, &Cpu::new()).unwrap();
     assert!((here - there).abs() <= 1e-12 * there);
     close("params", &gradient.params, &expected.params, 1e-12);
+}
+
+/// States and inputs that are on the device still are taken from there, and never another solution's.
+#[test]
+fn derivatives_along_the_last_solution_and_others() {
+    let gru = Gru::<f64>::random(1, 3, 0);
+    let x0 = Array1::zeros(3);
+    let inputs = [0.3, -0.8].map(|u| Array2::from_elem((150, 1), u));
+    let problems = inputs.each_ref().map(|u| Problem::new(&gru, x0.view(), u.view()).unwrap());
+    let cotangent = Array3::ones((1, 150, 3));
+    let gradient = |problem, solution: &Solution<f64>, cuda: &Cuda| {
+        solution.vjp(problem, cotangent.view(), cuda).unwrap()
+    };
+    let fresh = |problem| {
+        let solution = Solver::sequential().solve(problem, &cuda()).unwrap();
+        gradient(problem, &solution, &cuda())
+    };
+    let cuda = cuda();
+    let first = Solver::sequential().solve(&problems[0], &cuda).unwrap();
+    assert_eq!(gradient(&problems[0], &first, &cuda), fresh(&problems[0]));
+    let second = Solver::sequential().solve(&problems[1], &cuda).unwrap();
+    for _ in 0..2 {
+        assert_eq!(gradient(&problems[1], &second.clone(), &cuda), fresh(&problems[1]));
+        assert_eq!(gradient(&problems[0], &first, &cuda), fresh(&problems[0]));
+    }
+    // Under other parameters the states stay, and fit no more.
+    let other = Gru::<f64>::random(1, 3, 9);
+    let problem = Problem::new(&other, x0.view(), inputs[1].view()).unwrap();
+    assert!(second.vjp(&problem, cotangent.view(), &cuda).is_err());
 }

@@ -175,7 +175,7 @@ impl<R: Real> Dynamics for Blocks<R> {
                 let row = (b * size + i) * size;
                 let mut sum = u[(b + i) % 2];
                 for j in 0..size {
-                    sum = sum + x[at(b, j)] * p[row + j];
+                    sum += x[at(b, j)] * p[row + j];
                 }
                 next[at(b, i)] = if b % 3 == 1 { sum.sin() } else { sum.tanh() };
             }

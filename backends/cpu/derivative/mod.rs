@@ -21,6 +21,7 @@ use crate::scalar::dispatch::dispatch;
 use crate::scalar::{InstructionSet, Isa, Lanes, Real, Scalar};
 use pull::{Pull, PullLane};
 use push::{Push, PushLane};
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 /// Steps of a tile.
@@ -162,7 +163,7 @@ impl<R: Real> Differentiate<R> for Cpu {
 
     fn pull(
         &self,
-        path: &Path<'_, R>,
+        path: &mut Path<'_, R>,
         adjoint: &Adjoint,
         cotangents: Option<StateCotangents<'_, R>>,
         blocks: &[Block],
@@ -174,7 +175,11 @@ impl<R: Real> Differentiate<R> for Cpu {
         const TASKS: usize = 64;
         let Path { n, m, .. } = *path;
         let first = cotangents.is_some();
-        let repeated = matches!(cotangents, Some(StateCotangents::AllSteps(_)));
+        let (given, repeated) = match cotangents {
+            None => (Cow::default(), false),
+            Some(StateCotangents::AllSteps(rows)) => (Cow::Borrowed(rows), true),
+            Some(all) => (all.each_step(path), false),
+        };
         let table = match &adjoint.step {
             Step::Programs(programs) => programs.of_sweep(first).table(path.params, &[]),
             Step::ByHand(_) => Vec::new(),
@@ -191,7 +196,11 @@ impl<R: Real> Differentiate<R> for Cpu {
         for (block, (border, swept)) in blocks.iter().zip(rest) {
             let inputs = inputs.next().unwrap_or_default();
             let sizes = sizes.next().unwrap_or_default();
-            let cotangents = cotangents.map_or(&[][..], |all| all.of(path, block));
+            let cotangents = match (first, repeated) {
+                (false, _) => &[],
+                (true, true) => &given[block.batch * n..][..n],
+                (true, false) => &given[path.place(block) * n..][..block.len * n],
+            };
             let stretch = Stretch::of(path, block);
             lanes.push(PullLane { stretch, cotangents, inputs, sizes, border, swept });
         }
@@ -231,7 +240,7 @@ impl<R: Real> Differentiate<R> for Cpu {
 
     fn push(
         &self,
-        path: &Path<'_, R>,
+        path: &mut Path<'_, R>,
         tangent: &Tangent,
         tangents: Option<(&[R], &[&[R]])>,
         blocks: &[Block],
