@@ -1,6 +1,7 @@
 //! Non-stiff problems of the DETEST set (Hull, Enright, Fellen & Sedgwick, SIAM J. Numer. Anal. 9, 1972) with a known solution.
 
-use deer_solver::scalar::{Constant, Scalar};
+use deer_solver::ode::Ode;
+use deer_solver::scalar::{Constant, Param, Scalar};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Detest {
@@ -58,50 +59,6 @@ impl Detest {
             }
         }
     }
-
-    pub(crate) fn state_dim(&self) -> usize {
-        match self {
-            Detest::A1 | Detest::A2 | Detest::A3 | Detest::A4 | Detest::A5 => 1,
-            Detest::E1 | Detest::E5 => 2,
-            Detest::B2 | Detest::B5 => 3,
-            Detest::D(_) => 4,
-        }
-    }
-    #[inline(always)]
-    pub(crate) fn rhs<S: Scalar<Real = f64>>(&self, t: S, y: &[S], dy: &mut [S]) {
-        match self {
-            Detest::A1 => dy[0] = -y[0],
-            Detest::A2 => dy[0] = y[0] * y[0] * y[0] * -0.5,
-            Detest::A3 => dy[0] = y[0] * t.cos(),
-            Detest::A4 => dy[0] = y[0] * 0.25 * (Constant(1.0) - y[0] * 0.05),
-            Detest::A5 => dy[0] = (y[0] - t) / (y[0] + t),
-            Detest::B2 => {
-                dy[0] = y[1] - y[0];
-                dy[1] = y[0] - y[1] * 2.0 + y[2];
-                dy[2] = y[1] - y[2];
-            }
-            Detest::B5 => {
-                dy[0] = y[1] * y[2];
-                dy[1] = -(y[0] * y[2]);
-                dy[2] = y[0] * y[1] * -0.51;
-            }
-            Detest::D(_) => {
-                let square = y[0] * y[0] + y[1] * y[1];
-                let cube = square * square.sqrt();
-                (dy[0], dy[1]) = (y[2], y[3]);
-                (dy[2], dy[3]) = (-y[0] / cube, -y[1] / cube);
-            }
-            Detest::E1 => {
-                let x = t + 1.0;
-                dy[0] = y[1];
-                dy[1] = -(y[1] / x + (Constant(1.0) - Constant(0.25) / (x * x)) * y[0]);
-            }
-            Detest::E5 => {
-                dy[0] = y[1];
-                dy[1] = (y[1] * y[1] + 1.0).sqrt() / (Constant(25.0) - t);
-            }
-        }
-    }
 }
 
 /// The solution of A5, `ln √(t² + y²) + atan(t / y) …`: `y' = (y − t)/(y + t)` turns and shrinks, and in polar coordinates `ln r + φ` is
@@ -147,4 +104,51 @@ fn kepler(t: f64, e: f64) -> Vec<f64> {
     let (sine, cosine) = anomaly.sin_cos();
     let (root, rate) = ((1.0 - e * e).sqrt(), 1.0 / (1.0 - e * cosine));
     vec![cosine - e, root * sine, -rate * sine, rate * root * cosine]
+}
+
+impl Ode for Detest {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        match self {
+            Detest::A1 | Detest::A2 | Detest::A3 | Detest::A4 | Detest::A5 => 1,
+            Detest::E1 | Detest::E5 => 2,
+            Detest::B2 | Detest::B5 => 3,
+            Detest::D(_) => 4,
+        }
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], t: S, y: &[S], _: &[S], dy: &mut [S]) {
+        match self {
+            Detest::A1 => dy[0] = -y[0],
+            Detest::A2 => dy[0] = y[0] * y[0] * y[0] * -0.5,
+            Detest::A3 => dy[0] = y[0] * t.cos(),
+            Detest::A4 => dy[0] = y[0] * 0.25 * (Constant(1.0) - y[0] * 0.05),
+            Detest::A5 => dy[0] = (y[0] - t) / (y[0] + t),
+            Detest::B2 => {
+                dy[0] = y[1] - y[0];
+                dy[1] = y[0] - y[1] * 2.0 + y[2];
+                dy[2] = y[1] - y[2];
+            }
+            Detest::B5 => {
+                dy[0] = y[1] * y[2];
+                dy[1] = -(y[0] * y[2]);
+                dy[2] = y[0] * y[1] * -0.51;
+            }
+            Detest::D(_) => {
+                let square = y[0] * y[0] + y[1] * y[1];
+                let cube = square * square.sqrt();
+                (dy[0], dy[1]) = (y[2], y[3]);
+                (dy[2], dy[3]) = (-y[0] / cube, -y[1] / cube);
+            }
+            Detest::E1 => {
+                let x = t + 1.0;
+                dy[0] = y[1];
+                dy[1] = -(y[1] / x + (Constant(1.0) - Constant(0.25) / (x * x)) * y[0]);
+            }
+            Detest::E5 => {
+                dy[0] = y[1];
+                dy[1] = (y[1] * y[1] + 1.0).sqrt() / (Constant(25.0) - t);
+            }
+        }
+    }
 }

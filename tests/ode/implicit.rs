@@ -1,9 +1,8 @@
 //! Implicit schemes and differential-algebraic equations.
 
 use crate::common::golden::Archive;
-use crate::systems::System::{Driven, Pushed, Tangent, VanDerPol};
-use crate::systems::tangent;
-use deer_solver::ode::{Dae, ImplicitDiscretized, Interpolation, Scheme};
+use crate::systems::{Driven, Tangent, VanDerPol};
+use deer_solver::ode::{Dae, ImplicitDiscretized, Interpolation, Ode, Scheme};
 use deer_solver::scalar::{Constant, Param, Scalar};
 use deer_solver::{Cpu, Problem, Recurrence, Solution, Solver, Tangents, backend::Sweep};
 use ndarray::{Array1, Array2, Array3, ArrayView1, Axis, array, s};
@@ -52,11 +51,11 @@ fn order_of_accuracy() {
         let error = |halvings: u32| {
             let times = uneven(2.0, 30, halvings);
             let discretized = ImplicitDiscretized::new(&Tangent, &times, scheme);
-            let y0 = Array1::from(tangent(0.0).to_vec());
+            let y0 = Array1::from(Tangent::exact(0.0).to_vec());
             let problem = discretized.problem(y0.view(), nothing().view()).unwrap();
             let solution = solve(&Solver::sequential(), &problem);
             let last = solution.trajectory(0).nrows() - 1;
-            let exact = tangent(times[times.len() - 1]);
+            let exact = Tangent::exact(times[times.len() - 1]);
             (solution.states()[[0, last, 1]] - exact[1]).abs()
         };
         // The fifth order meets rounding soon.
@@ -103,64 +102,40 @@ fn inputs_are_held_or_linear() {
     }
 }
 
-/// Differential-algebraic equations, of one type as [`System`](crate::systems::System).
-enum Constrained {
-    /// ẏ₀ = −y₁, where y₁ + y₁³ = 2 y₀.
-    Decay,
-    /// A pendulum by its position, velocity and tension: an index of 3.
-    Pendulum([f64; 1]),
-}
-use Constrained::{Decay, Pendulum};
+/// ẏ₀ = −y₁, where y₁ + y₁³ = 2 y₀.
+struct Decay;
 
-/// The algebraic variable of [`Decay`].
-fn decay_rate(y: f64) -> f64 {
-    (0..60).fold(y, |z, _| z - (z + z * z * z - 2.0 * y) / (1.0 + 3.0 * z * z))
+impl Decay {
+    /// The algebraic variable.
+    fn rate(y: f64) -> f64 {
+        (0..60).fold(y, |z, _| z - (z + z * z * z - 2.0 * y) / (1.0 + 3.0 * z * z))
+    }
 }
 
-impl Dae for Constrained {
+impl Dae for Decay {
     type Real = f64;
     fn state_dim(&self) -> usize {
-        match self {
-            Decay => 2,
-            Pendulum(_) => 5,
-        }
-    }
-    fn params(&self) -> &[f64] {
-        match self {
-            Decay => &[],
-            Pendulum(gravity) => gravity,
-        }
+        2
     }
     #[inline(always)]
     fn residual<S: Scalar<Real = f64>>(
         &self,
-        g: &[Param<S>],
+        _: &[Param<S>],
         _: S,
         dy: &[S],
         y: &[S],
         _: &[S],
         r: &mut [S],
     ) {
-        match self {
-            Decay => {
-                r[0] = dy[0] + y[1];
-                r[1] = y[1] * (Constant(1.0) + y[1] * y[1]) - y[0] * 2.0;
-            }
-            Pendulum(_) => {
-                r[0] = dy[0] - y[2];
-                r[1] = dy[1] - y[3];
-                r[2] = dy[2] + y[4] * y[0];
-                r[3] = dy[3] + y[4] * y[1] + g[0];
-                r[4] = y[0] * y[0] + y[1] * y[1] - 1.0;
-            }
-        }
+        r[0] = dy[0] + y[1];
+        r[1] = y[1] * (Constant(1.0) + y[1] * y[1]) - y[0] * 2.0;
     }
 }
 
 #[test]
 fn order_of_accuracy_for_equations_with_a_constraint() {
     // With z = y₁: dt = −(1 + 3 z²) / (2 z) dz, so that t = [ln z + 3/2 z²]/2 from z to z₀.
-    let start = decay_rate(1.0);
+    let start = Decay::rate(1.0);
     let time = |z: f64| 0.5 * ((start / z).ln() + 1.5 * (start * start - z * z));
     for scheme in [Scheme::BackwardEuler, Scheme::Bdf2, Scheme::RadauIIA5] {
         let error = |halvings: u32| {
@@ -174,6 +149,35 @@ fn order_of_accuracy_for_equations_with_a_constraint() {
         let finest = if scheme == Scheme::RadauIIA5 { 2 } else { 6 };
         let order = (error(finest - 1) / error(finest)).log2();
         assert!((order - f64::from(scheme.order())).abs() < 0.1, "{scheme}: {order}");
+    }
+}
+
+/// A pendulum by its position, velocity and tension: an index of 3.
+struct Pendulum([f64; 1]);
+
+impl Dae for Pendulum {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        5
+    }
+    fn params(&self) -> &[f64] {
+        &self.0
+    }
+    #[inline(always)]
+    fn residual<S: Scalar<Real = f64>>(
+        &self,
+        g: &[Param<S>],
+        _: S,
+        dy: &[S],
+        y: &[S],
+        _: &[S],
+        r: &mut [S],
+    ) {
+        r[0] = dy[0] - y[2];
+        r[1] = dy[1] - y[3];
+        r[2] = dy[2] + y[4] * y[0];
+        r[3] = dy[3] + y[4] * y[1] + g[0];
+        r[4] = y[0] * y[0] + y[1] * y[1] - 1.0;
     }
 }
 
@@ -228,6 +232,27 @@ fn close(a: ArrayView1<'_, f64>, b: Array1<f64>, bound: f64) {
     let largest = b.iter().fold(0.0, |largest, b| f64::max(largest, b.abs()));
     for (a, b) in a.iter().zip(&b) {
         assert!((a - b).abs() <= bound * largest, "{a} {b} of {largest}");
+    }
+}
+
+/// Van der Pol's equation pushed by an input.
+struct Pushed([f64; 2]);
+
+impl Ode for Pushed {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        2
+    }
+    fn input_dim(&self) -> usize {
+        1
+    }
+    fn params(&self) -> &[f64] {
+        &self.0
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, p: &[Param<S>], t: S, y: &[S], u: &[S], dy: &mut [S]) {
+        dy[0] = y[1];
+        dy[1] = (Constant(1.0) - y[0] * y[0]) * y[1] * p[0] - y[0] + u[0] * t.sin() * p[1];
     }
 }
 

@@ -1,7 +1,8 @@
 //! Shooting from coarser grids against the loop.
 
-use crate::systems::System::{Driven, Kepler, Lorenz, VanDerPol, Wells};
-use deer_solver::ode::{Discretized, ImplicitDiscretized, Interpolation, Scheme};
+use crate::systems::{Driven, Kepler, VanDerPol};
+use deer_solver::ode::{Discretized, ImplicitDiscretized, Interpolation, Ode, Scheme};
+use deer_solver::scalar::{Constant, Param, Scalar};
 use deer_solver::{
     Cpu, Damping, Method, Problem, Recurrence, Solution, Solver, Termination, backend::Sweep,
     diagnostics,
@@ -90,7 +91,7 @@ fn auto_shoots_where_grids_agree() {
 #[test]
 fn implicit_schemes_take_about_a_sweep() {
     let times = Array1::linspace(0.0, 20.0, 50_001);
-    let u = Array2::from_shape_fn((50_001, 1), |(k, _)| (1.5f64 * times[k]).sin());
+    let u = Array2::from_shape_fn((50_001, 1), |(k, _)| (times[k] * 1.5).sin());
     for scheme in [Scheme::BackwardEuler, Scheme::Trapezoidal, Scheme::ImplicitMidpoint] {
         for interpolation in [Interpolation::Held, Interpolation::Linear] {
             let driven =
@@ -162,6 +163,22 @@ fn bits_do_not_depend_on_threads() {
     assert_eq!(states(1), states(5));
 }
 
+/// Lorenz' attractor.
+struct Lorenz;
+
+impl Ode for Lorenz {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        3
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], _: &[S], dy: &mut [S]) {
+        dy[0] = (y[1] - y[0]) * 10.0;
+        dy[1] = y[0] * (Constant(28.0) - y[2]) - y[1];
+        dy[2] = y[0] * y[1] - y[2] * (8.0 / 3.0);
+    }
+}
+
 #[test]
 fn chaos_is_left_to_the_loop() {
     let times = Array1::linspace(0.0, 30.0, 30_001);
@@ -180,6 +197,23 @@ fn too_few_sweeps_are_no_success() {
     let problem = discretized.problem(array![2.0, 0.0].view(), nothing().view()).unwrap();
     let solution = Solver::shooting().max_sweeps(1).solve(&problem, &Cpu::new()).unwrap();
     assert_eq!(solution.termination(), Termination::SweepLimit);
+}
+
+/// ẏ = u₀ y − y³ + u₁: two wells for u₀ > 0, one for u₀ < 0.
+struct Wells;
+
+impl Ode for Wells {
+    type Real = f64;
+    fn state_dim(&self) -> usize {
+        1
+    }
+    fn input_dim(&self) -> usize {
+        2
+    }
+    #[inline(always)]
+    fn rhs<S: Scalar<Real = f64>>(&self, _: &[Param<S>], _: S, y: &[S], u: &[S], dy: &mut [S]) {
+        dy[0] = u[0] * y[0] - y[0] * y[0] * y[0] + u[1];
+    }
 }
 
 /// That every method delivers the loop's states, or says that it has not.
