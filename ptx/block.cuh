@@ -1,4 +1,4 @@
-// A block of time, as backends/cuda/sweep.rs writes it.
+// A block of time, as backends/cuda/trajectory.rs writes it.
 #pragma once
 #include "device.cuh"
 

@@ -45,7 +45,7 @@ impl<D: Recurrence, B: Sweep<D>> Resident<'_, D, B> {
     pub fn fetch(self) -> Result<Solution<D::Real>> {
         let started = Instant::now();
         let mut solution = self.rest;
-        (solution.states, solution.kept) = self.backend.fetch_and_keep(self.trajectory)?;
+        (solution.states, solution.kept) = self.backend.fetch(self.trajectory)?;
         solution.report.elapsed += started.elapsed();
         Ok(solution)
     }

@@ -617,7 +617,7 @@ impl<D: Recurrence> Sweep<D> for Cpu {
         Ok(trajectory.first_non_finite(self, problem.sequences()))
     }
 
-    fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {
-        trajectory.into_states()
+    fn fetch(&self, trajectory: Self::Trajectory) -> Result<(Array3<D::Real>, Option<u64>)> {
+        Ok((trajectory.into_states()?, None))
     }
 }

@@ -191,9 +191,8 @@ impl<'b, R: Real> Batch<'b, R> {
         let result = |sums: &[f64]| Swept { difference: sums[0], magnitude: sums[1] };
         Ok(sums.chunks_exact(2).map(result).collect())
     }
-}
 
-impl<R: Real> Batch<'_, R> {
+    /// Adds the rows of the blocks' steps to those of the track, which it makes where there are none.
     fn add_rows(&self, cuda: &Cuda, track: &mut CudaTrack<'_, R>) -> Result<()> {
         let sums = match &mut track.sums {
             Some(sums) => sums,
@@ -435,7 +434,11 @@ impl<R: Real> Differentiate<R> for Cuda {
         check_steps(path.max_steps)?;
         let states = match self.kept_states(path.kept) {
             Some(states) => states,
-            None => Arc::new(self.device.upload(Number::wrap(path.states))?),
+            None => {
+                // The room of another solution's may be needed.
+                self.drop_states();
+                Arc::new(self.device.upload(Number::wrap(path.states))?)
+            }
         };
         let inputs = match path.inputs_of.and_then(|problem| self.kept_inputs(problem)) {
             Some(inputs) => inputs,

@@ -92,6 +92,7 @@ impl<R: Real> DeviceElements<R> {
     /// [`Error::Backend`](crate::Error::Backend) where the device fails or has no memory for it.
     pub fn try_clone(&self) -> Result<Self> {
         let bytes = self.len * size_of::<R>();
+        self.cuda.drop_states();
         let mut buffer = self.cuda.device.allocate(bytes)?;
         buffer.copy(&self.buffer, 0, bytes)?;
         Ok(Self { cuda: self.cuda.clone(), buffer, len: self.len, precision: PhantomData })

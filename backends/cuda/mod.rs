@@ -151,6 +151,12 @@ impl Cuda {
         self.modules.count()
     }
 
+    /// Bytes that were copied to the device.
+    #[doc(hidden)]
+    pub fn copied_bytes(&self) -> u64 {
+        self.device.copied_bytes()
+    }
+
     /// A handle of the same device that cuts time into chunks of so many steps for Newton's method, unless there were too many.
     #[doc(hidden)]
     pub fn with_chunk_steps(&self, steps: usize) -> Self {

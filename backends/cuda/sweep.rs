@@ -457,14 +457,7 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         Ok(first.into_iter().map(|t| (t < u32::MAX).then_some(t as usize)).collect())
     }
 
-    fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>> {
-        trajectory.fetch()
-    }
-
-    fn fetch_and_keep(
-        &self,
-        trajectory: Self::Trajectory,
-    ) -> Result<(Array3<D::Real>, Option<u64>)> {
+    fn fetch(&self, trajectory: Self::Trajectory) -> Result<(Array3<D::Real>, Option<u64>)> {
         let states = trajectory.fetch()?;
         Ok((states, Some(self.keep_states(trajectory.states))))
     }

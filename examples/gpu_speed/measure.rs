@@ -243,8 +243,11 @@ impl<D: Dynamics<Real = f32>> Given<D> {
         let (turns, share) = if quick { (1, 1.0) } else { (7, 10.0) };
         let pace = Pace { turns, share: Duration::from_secs_f64(share) };
         let fetched: Runner<'_> = Box::new(|| after(|| Solver::auto().solve(&problem, &cuda)));
-        let gradient: Runner<'_> =
-            Box::new(|| after(|| solution.vjp(&problem, solution.states(), &cuda)));
+        // Each along a solution of its own, as in training.
+        let gradient: Runner<'_> = Box::new(|| {
+            let solution = Solver::auto().solve(&problem, &cuda)?;
+            after(|| solution.vjp(&problem, solution.states(), &cuda))
+        });
         let on_cpu: Runner<'_> = Box::new(|| after(|| Solver::auto().solve(&problem, &cpu)));
 
         let differentiated = solution.vjp(&problem, solution.states(), &cuda).map(drop);

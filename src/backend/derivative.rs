@@ -131,6 +131,7 @@ pub trait Differentiate<R: Real>: Backend {
     fn lanes(&self) -> usize;
 
     /// Steps of a block, where that does not make more blocks than the [`groups`](Backend::groups) hold.
+    #[doc(hidden)]
     fn block_steps(&self) -> usize {
         1024
     }

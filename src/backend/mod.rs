@@ -1,6 +1,6 @@
 //! Where trajectories live and sweeps run.
 //!
-//! The sweep loops of [`solver`](crate::Solver) are written once, over [`Sweep`]: one call for each
+//! The methods of [`Solver`](crate::Solver) are written once, over what [`Sweep`] has: one call for each
 //! stage over the whole trajectory, so that a backend can fuse what a stage does and never
 //! store Jacobians for all of time.
 
@@ -487,23 +487,12 @@ pub trait Sweep<D: Recurrence>: Backend {
         trajectory: &Self::Trajectory,
     ) -> Result<Vec<Option<usize>>>;
 
-    /// The trajectory on the host, `[B, T, n]`, zero after the end of a shorter sequence.
+    /// The trajectory on the host, `[B, T, n]`, zero after the end of a shorter sequence; and the number under which the backend keeps
+    /// it for derivatives along it, if it does.
     ///
     /// # Errors
     /// Device failure.
-    fn fetch(&self, trajectory: Self::Trajectory) -> Result<Array3<D::Real>>;
-
-    /// As [`fetch`](Self::fetch), and the number under which the backend keeps the trajectory for derivatives along it, if it does.
-    ///
-    /// # Errors
-    /// Device failure.
-    #[doc(hidden)]
-    fn fetch_and_keep(
-        &self,
-        trajectory: Self::Trajectory,
-    ) -> Result<(Array3<D::Real>, Option<u64>)> {
-        Ok((self.fetch(trajectory)?, None))
-    }
+    fn fetch(&self, trajectory: Self::Trajectory) -> Result<(Array3<D::Real>, Option<u64>)>;
 }
 
 /// What a backend says that lacks a stage.

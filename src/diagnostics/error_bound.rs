@@ -91,7 +91,7 @@ pub fn error_bound<D: Recurrence, B: Sweep<D>>(
 ) -> Result<ErrorBound> {
     check_shape(problem, solution)?;
     let mut stages = OnBackend::loaded(problem, backend, solution.states.view())?;
-    let bounds = D::Real::error_bounds(&mut stages)?;
+    let bounds = D::Real::control_error_bounds(&mut stages)?;
     Ok(bounds.into_iter().fold(ErrorBound::default(), ErrorBound::join))
 }
 

@@ -45,6 +45,11 @@ pub struct Lyapunov {
 }
 
 impl Lyapunov {
+    /// Of no steps, the longest sequence being of `steps`.
+    fn empty(steps: usize) -> Self {
+        Self { exponent: f64::NEG_INFINITY, growth: Vec::new(), overshoot: 1.0, steps }
+    }
+
     /// Steps after which every small difference has shrunk to `share` of itself, wherever in the sequence it begins: by the largest
     /// growth over windows, interpolated between their lengths. None where the longest windows do not contract.
     pub fn memory(&self, share: f64) -> Option<usize> {
@@ -133,7 +138,10 @@ pub fn lyapunov_on<D: Recurrence, B: Sweep<D>>(
     backend: &B,
 ) -> Result<Lyapunov> {
     check_shape(problem, solution)?;
-    D::Real::lyapunov(&mut OnBackend::loaded(problem, backend, solution.states.view())?)
+    if problem.state_dim() == 0 || problem.sequences().total_steps() == 0 {
+        return Ok(Lyapunov::empty(problem.max_steps()));
+    }
+    D::Real::control_lyapunov(&mut OnBackend::loaded(problem, backend, solution.states.view())?)
 }
 
 /// [`lyapunov_on`] of a trajectory that is loaded.
@@ -141,11 +149,7 @@ pub(crate) fn lyapunov_of<R: Real>(stages: &mut dyn Stages<R>) -> Result<Lyapuno
     let problem = stages.problem();
     let (n, batch_size) = (problem.state_dim(), problem.batch_size());
     let steps = problem.max_steps();
-    let mut result =
-        Lyapunov { exponent: f64::NEG_INFINITY, growth: Vec::new(), overshoot: 1.0, steps };
-    if n == 0 || problem.total_steps() == 0 {
-        return Ok(result);
-    }
+    let mut result = Lyapunov::empty(steps);
     let (chunks, maps) = products(stages, WINDOW)?;
     let form = Form { n, structure: stages.structure() };
     let mut first = 0;

@@ -110,7 +110,8 @@ impl<R: Real> Solution<R> {
         tangents: &Tangents<R>,
         backend: &B,
     ) -> Result<Array3<R>> {
-        let inputs = given_inputs(self, problem)?;
+        check_solution(self, problem)?;
+        let inputs = given_inputs(self, problem);
         let trajectory = Trajectory::of(self, problem, &inputs);
         let tangent = problem.derivatives.tangent(problem.dynamics())?;
         let known = problem.input_dim();
@@ -186,13 +187,14 @@ impl<R: Real> Solution<R> {
         self.pull_back(problem, all, backend)
     }
 
+    /// [`vjp`](Self::vjp) of cotangents of the problem's shape.
     fn pull_back<D: Recurrence<Real = R>, B: Differentiate<R>>(
         &self,
         problem: &Problem<'_, D>,
         cotangents: StateCotangents<'_, R>,
         backend: &B,
     ) -> Result<Cotangents<R>> {
-        let inputs = given_inputs(self, problem)?;
+        let inputs = given_inputs(self, problem);
         let trajectory = Trajectory::of(self, problem, &inputs);
         let adjoint = problem.derivatives.adjoint(problem.dynamics(), backend.adjoint_form())?;
         let mut cotangents = backward::vjp(&trajectory, adjoint, cotangents, backend)?;
@@ -214,6 +216,7 @@ impl<R: Real> Solution<R> {
         cotangent: ArrayView2<'_, R>,
         backend: &B,
     ) -> Result<Cotangents<R>> {
+        check_solution(self, problem)?;
         let (batch, n) = (problem.batch_size(), problem.state_dim());
         check_shape(
             "cotangent",
@@ -256,12 +259,11 @@ fn check_solution<D: Recurrence>(
 fn given_inputs<'p, D: Recurrence>(
     solution: &Solution<D::Real>,
     problem: &'p Problem<'_, D>,
-) -> Result<Vec<Cow<'p, [D::Real]>>> {
-    check_solution(solution, problem)?;
+) -> Vec<Cow<'p, [D::Real]>> {
     let (batch, n, m) = (problem.batch_size(), problem.state_dim(), problem.input_dim());
     let k = problem.dynamics().unknown_dim();
     if k == 0 {
-        return Ok((0..batch).map(|b| Cow::Borrowed(problem.inputs(b))).collect());
+        return (0..batch).map(|b| Cow::Borrowed(problem.inputs(b))).collect();
     }
     let sequence = |b: usize| {
         let (steps, inputs) = (problem.steps(b), problem.inputs(b));
@@ -276,7 +278,7 @@ fn given_inputs<'p, D: Recurrence>(
         }
         Cow::Owned(all)
     };
-    Ok((0..batch).map(sequence).collect())
+    (0..batch).map(sequence).collect()
 }
 
 /// The derivatives of a problem's step, each found when it is first asked for.

@@ -172,7 +172,7 @@ fn by_trials<R: Real>(
         if finishes > 0 && active.iter().all(ready) {
             finishes -= 1;
             for &b in &everyone {
-                run.stages.copy(Which::Own, b)?;
+                run.stages.copy_to_trial(b)?;
             }
             let (ending, pace) = (Ending::Overshoot(limit), Pace::new(Damping::Fixed(0.0)));
             let outcome = newton::iterate(run, linearization, Some(block), ending, pace)?;
@@ -183,7 +183,7 @@ fn by_trials<R: Real>(
                 return Ok(elk.check(run)? && !stalled);
             }
             for &b in &everyone {
-                run.stages.copy(Which::Own, b)?;
+                run.stages.copy_from_trial(b)?;
             }
             for &b in &active {
                 elk.sequences[b].fast = false;
@@ -199,7 +199,7 @@ fn by_trials<R: Real>(
         let mut again = Vec::new();
         for (&b, filtered) in active.iter().zip(filtered) {
             if elk.sequences[b].judge(filtered) {
-                run.stages.copy(Which::Trial, b)?;
+                run.stages.copy_from_trial(b)?;
             } else {
                 elk.refused += 1;
                 again.push(b);

@@ -46,7 +46,7 @@ pub(super) fn solve<'b, D: Recurrence, B: Sweep<D>>(
 ) -> Result<Resident<'b, D, B>> {
     let started = Instant::now();
     let mut stages = OnBackend::new(problem, backend)?;
-    let mut rest = D::Real::run(settings, &mut stages)?;
+    let mut rest = D::Real::control_solve(settings, &mut stages)?;
     rest.report.elapsed = started.elapsed();
     Ok(Resident { backend, trajectory: stages.into_trajectory(), rest })
 }

@@ -115,8 +115,10 @@ pub trait Stages<R: Real> {
     fn begin_trial(&mut self) -> Result<()>;
     /// Drops it.
     fn end_trial(&mut self);
-    /// [`Sweep::copy`] of the sequence `batch` to the other trajectory.
-    fn copy(&mut self, from: Which, batch: usize) -> Result<()>;
+    /// [`Sweep::copy`] of the sequence `batch` to the trial.
+    fn copy_to_trial(&mut self, batch: usize) -> Result<()>;
+    /// The same from the trial.
+    fn copy_from_trial(&mut self, batch: usize) -> Result<()>;
     /// [`Sweep::filter`].
     fn filter(
         &mut self,
@@ -147,7 +149,7 @@ pub trait Stages<R: Real> {
 pub trait Coarser<R: Real>: Sync {
     /// Length of one step's input.
     fn input_dim(&self) -> usize;
-    /// [`Recurrence::coarsen`].
+    /// [`Recurrence::coarsen`] of the problem's own recurrence.
     fn coarsen(&self, inputs: &[R], steps: usize, coarse: &mut [R]);
     /// [`Recurrence::strain`].
     fn strain(&self, x: &[R], u: &[R], sizes: &[f64]) -> f64;
@@ -379,13 +381,14 @@ impl<D: Recurrence, B: Sweep<D>> Stages<D::Real> for OnBackend<'_, '_, D, B> {
         self.trial = None;
     }
 
-    fn copy(&mut self, from: Which, batch: usize) -> Result<()> {
-        let (own, trial) = (&mut self.trajectory, &mut self.trial);
-        let trial = trial.as_mut().ok_or_else(|| missing("trials"))?;
-        match from {
-            Which::Own => self.backend.copy(own, trial, batch),
-            Which::Trial => self.backend.copy(trial, own, batch),
-        }
+    fn copy_to_trial(&mut self, batch: usize) -> Result<()> {
+        let trial = self.trial.as_mut().ok_or_else(|| missing("trials"))?;
+        self.backend.copy(&self.trajectory, trial, batch)
+    }
+
+    fn copy_from_trial(&mut self, batch: usize) -> Result<()> {
+        let trial = self.trial.as_ref().ok_or_else(|| missing("trials"))?;
+        self.backend.copy(trial, &mut self.trajectory, batch)
     }
 
     fn filter(

@@ -126,7 +126,11 @@ fn derivatives_along_the_last_solution_and_others() {
     };
     let cuda = cuda();
     let first = Solver::sequential().solve(&problems[0], &cuda).unwrap();
+    // The cotangent, and what blocks need.
+    let before = cuda.copied_bytes();
     assert_eq!(gradient(&problems[0], &first, &cuda), fresh(&problems[0]));
+    let copied = cuda.copied_bytes() - before;
+    assert!((8 * 150 * 3..8 * 150 * 5).contains(&copied), "{copied}");
     let second = Solver::sequential().solve(&problems[1], &cuda).unwrap();
     for _ in 0..2 {
         assert_eq!(gradient(&problems[1], &second.clone(), &cuda), fresh(&problems[1]));

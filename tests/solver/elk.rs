@@ -140,6 +140,36 @@ fn the_merit_falls() {
     assert!(refused > 0);
 }
 
+/// A step that is not taken leaves nothing behind, and neither does Newton where it was to finish and overshot.
+#[test]
+fn more_sweeps_never_leave_a_larger_merit() {
+    for (n, gain, steps) in [(2, 3.0, 60), (3, 2.0, 120), (3, 3.0, 60), (4, 1.2, 60)] {
+        for (seed, solver) in (0..8).zip([Solver::elk(1.0), Solver::quasi_elk(1.0)].iter().cycle()) {
+            let map = Map::<f64>::tanh(n, gain, seed);
+            let mut noise = Noise::new(seed + 100);
+            let x0 = Array1::from(noise.vec::<f64>(n, 1.0));
+            let inputs = Array2::from_shape_vec((steps, 1), noise.vec(steps, 1.0)).unwrap();
+            let guess = Array3::from_shape_vec((1, steps, n), noise.vec(steps * n, 0.9)).unwrap();
+            let problem = Problem::new(&map, x0.view(), inputs.view()).unwrap();
+            let problem = problem.with_guess(guess.view()).unwrap();
+            let mut before = f64::INFINITY;
+            for sweeps in 1..50 {
+                let solution =
+                    solver.clone().max_sweeps(sweeps).solve(&problem, &Cpu::new()).unwrap();
+                let now = merit(&problem, &solution.states().to_owned());
+                assert!(
+                    now <= before * (1.0 + 1e-9) + 1e-20,
+                    "n = {n}, gain {gain}, seed {seed}, {sweeps} sweeps: {before:e}, then {now:e}"
+                );
+                before = now;
+                if solution.converged() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// Dense, diagonal and block structures, both precisions, several lengths at once and blocks of any length.
 #[test]
 fn converges_where_dynamics_contract() {

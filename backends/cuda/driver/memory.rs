@@ -8,6 +8,7 @@ use cust::memory::{AsyncCopyDestination, DeviceBuffer};
 use std::collections::HashMap;
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// Copies of fewer bytes go straight.
@@ -174,6 +175,7 @@ impl Buffer {
         }
         let device = Arc::clone(&self.device);
         device.enter(operation)?;
+        device.copied.fetch_add(from.len() as u64, Ordering::Relaxed);
         if from.len() <= SMALL {
             let mut to = self.memory.index(offset..offset + from.len());
             // SAFETY: memory that is not page-locked has been copied to the driver's own when the call returns.

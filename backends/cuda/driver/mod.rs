@@ -20,6 +20,7 @@ use stage::Stage;
 use std::ffi::c_int;
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use calls::described;
@@ -45,6 +46,8 @@ fn checked<T>(result: CudaResult<T>, operation: impl fmt::Display) -> Result<T> 
 pub(super) struct Device {
     name: String,
     processors: usize,
+    /// Bytes copied to it.
+    copied: AtomicU64,
     // Before the context, so that they go first.
     spare: Mutex<Spare>,
     stage: Mutex<Option<Stage>>,
@@ -104,6 +107,7 @@ impl Device {
         Ok(Arc::new(Self {
             name,
             processors: processors.max(1) as usize,
+            copied: AtomicU64::new(0),
             spare: Mutex::new(Spare::of(memory)),
             stage: Mutex::new(None),
             stream: ManuallyDrop::new(stream),
@@ -113,6 +117,11 @@ impl Device {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Bytes that were copied to it.
+    pub(super) fn copied_bytes(&self) -> u64 {
+        self.copied.load(Ordering::Relaxed)
     }
 
     /// Multiprocessors.

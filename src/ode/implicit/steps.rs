@@ -116,6 +116,8 @@ impl<E: GridEquation, B: Sweep<Implicit<E>>> Steps<E::Real> for ImplicitSteps<'_
         let n = self.equation().dim();
         if n < self.equation().state_dim() {
             solution.states = solution.states.slice(s![.., .., ..n]).to_owned();
+            // What the backend keeps is wider.
+            solution.kept = None;
         }
         Ok(solution)
     }

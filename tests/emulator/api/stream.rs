@@ -19,7 +19,6 @@ pub(super) fn checked(driver: &Driver, stream: usize) -> Result<(), Code> {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuStreamCreate(stream: *mut usize, flags: c_uint) -> c_int {
-    super::fail_if_told!("cuStreamCreate");
     cuStreamCreateWithPriority(stream, flags, 0)
 }
 
@@ -29,6 +28,7 @@ extern "C" fn cuStreamCreateWithPriority(
     flags: c_uint,
     priority: c_int,
 ) -> c_int {
+    super::fail_if_told!("cuStreamCreateWithPriority");
     in_context(|driver, context| {
         let handle = driver.handle();
         driver.streams.insert(handle, (context, flags, priority.clamp(-5, 0)));
