@@ -60,6 +60,10 @@ pub(super) fn run<R: Real>(settings: &Solver, stages: &mut dyn Stages<R>) -> Res
             run.method = Method::Sequential;
         }
     } else {
+        if settings.error_bound {
+            // What a backend lacks it says now, and not after the solve.
+            run.stages.spread(&[], &[], &mut [])?;
+        }
         match settings.method {
             Method::Auto => auto::solve(&mut run)?,
             Method::Sequential => run.in_order()?,

@@ -27,7 +27,8 @@ fn elk_and_error_bounds_are_left_to_the_cpu() {
         assert!(message.starts_with(&expected), "{message}");
     };
     refuses(Solver::elk(1.0).solve(&problem, &cuda).map(drop), "ELK");
-    let bounded = Solver::jacobi().error_bound(true);
+    // Before any sweep.
+    let bounded = Solver::jacobi().error_bound(true).observe(|_| panic!("a sweep was done"));
     refuses(bounded.solve(&problem, &cuda).map(drop), "error bounds and exponents");
     let solution = Solver::jacobi().solve(&problem, &cuda).unwrap();
     refuses(
