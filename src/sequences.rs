@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::scalar::Real;
-use ndarray::{Array2, ArrayView2, ArrayView3};
+use ndarray::{Array2, ArrayView, ArrayView2, ArrayView3, Dimension};
 use std::borrow::Cow;
 
 /// What a [`Problem`](crate::Problem) is made of beside its recurrence.
@@ -71,10 +71,7 @@ impl<'a, R: Real> Sequences<'a, R> {
             guess.shape(),
             &[batch, steps, n],
         )?;
-        let guess = match guess.to_slice() {
-            Some(slice) => Cow::Borrowed(slice),
-            None => Cow::Owned(guess.iter().copied().collect()),
-        };
+        let guess = contiguous(guess);
         if let Some(entry) = first_non_finite(&guess) {
             return Err(Error::NonFinite {
                 argument: "guess",
@@ -145,6 +142,7 @@ impl<'a, R: Real> Sequences<'a, R> {
     }
 }
 
+/// That an array has the `shape` which `expected` describes.
 pub(crate) fn check_shape(
     argument: &'static str,
     expected: &str,
@@ -166,7 +164,7 @@ pub(crate) fn check_inputs(m: usize, shape: &[usize]) -> Result<()> {
 }
 
 /// The array row-major, borrowed where it is so already.
-pub(crate) fn contiguous<R: Real>(array: ArrayView2<'_, R>) -> Cow<'_, [R]> {
+pub(crate) fn contiguous<R: Real, D: Dimension>(array: ArrayView<'_, R, D>) -> Cow<'_, [R]> {
     match array.to_slice() {
         Some(slice) => Cow::Borrowed(slice),
         None => Cow::Owned(array.iter().copied().collect()),

@@ -19,6 +19,7 @@ mod maps;
 mod newton;
 mod programs;
 mod scan;
+mod sums;
 mod sweep;
 mod trajectory;
 

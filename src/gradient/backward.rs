@@ -63,15 +63,13 @@ fn check_finite<R: Real>(path: &Path<'_, R>, cotangents: StateCotangents<'_, R>)
         Err(Error::NonFinite { argument: "cotangent", index, value: value.to_f64() })
     };
     for (b, &steps) in path.steps.iter().enumerate() {
-        let (given, from) = match cotangents {
-            StateCotangents::EachStep(all) => (all, b * path.max_steps * n),
-            StateCotangents::AllSteps(rows) | StateCotangents::LastSteps(rows) => (rows, b * n),
+        let (given, row, count) = match cotangents {
+            StateCotangents::EachStep(all) => (all, b * path.max_steps, steps),
+            StateCotangents::AllSteps(rows) | StateCotangents::LastSteps(rows) => {
+                (rows, b, steps.min(1))
+            }
         };
-        let count = match cotangents {
-            StateCotangents::EachStep(_) => steps,
-            _ => steps.min(1),
-        };
-        let own = &given[from..from + count * n];
+        let own = &given[row * n..(row + count) * n];
         if let Some((entry, &value)) = own.iter().enumerate().find(|(_, x)| !x.is_finite()) {
             return match cotangents {
                 StateCotangents::LastSteps(_) => error(vec![b, entry], value),

@@ -1,12 +1,12 @@
 //! Tangents.
 
 use super::borders::{Direction, close};
-use super::{Tangents, Trajectory, contiguous, floor};
+use super::{Tangents, Trajectory, floor};
 use crate::backend::{Block, Differentiate, Pushed, Swept};
 use crate::error::{Error, Result};
 use crate::graph::tangent::Tangent;
 use crate::scalar::Real;
-use crate::sequences::check_shape;
+use crate::sequences::{check_shape, contiguous};
 use ndarray::Array3;
 
 pub(super) fn jvp<R: Real, B: Differentiate<R>>(
@@ -23,7 +23,8 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
     check_shape("tangents.inputs", &expected, tangents.inputs.shape(), &[batch, steps, m])?;
     let expected = format!("[B = {batch}, n = {n}]");
     check_shape("tangents.initial_state", &expected, tangents.initial_state.shape(), &[batch, n])?;
-    let (of_params, of_inputs) = (contiguous(&tangents.params), contiguous(&tangents.inputs));
+    let (of_params, of_inputs) =
+        (contiguous(tangents.params.view()), contiguous(tangents.inputs.view()));
     let of_inputs: Vec<&[R]> = path
         .steps
         .iter()

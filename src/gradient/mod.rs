@@ -25,7 +25,7 @@ use crate::graph::tangent::Tangent;
 use crate::graph::{Graph, identity};
 use crate::problem::Problem;
 use crate::scalar::Real;
-use crate::sequences::check_shape;
+use crate::sequences::{check_shape, contiguous};
 use crate::solution::Solution;
 use crate::solver::blocks;
 use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayView3, s};
@@ -179,7 +179,7 @@ impl<R: Real> Solution<R> {
         // A view that repeats one step stays that.
         let repeated = steps > 1 && cotangent.strides()[1] == 0;
         let given = cotangent.slice(s![.., ..if repeated { 1 } else { steps }, ..]);
-        let given = contiguous(&given);
+        let given = contiguous(given);
         let all = match repeated {
             true => StateCotangents::AllSteps(&given),
             false => StateCotangents::EachStep(&given),
@@ -224,7 +224,7 @@ impl<R: Real> Solution<R> {
             cotangent.shape(),
             &[batch, n],
         )?;
-        let rows = contiguous(&cotangent);
+        let rows = contiguous(cotangent);
         let mut gradient = self.pull_back(problem, StateCotangents::LastSteps(&rows), backend)?;
         for b in (0..batch).filter(|&b| problem.steps(b) == 0) {
             gradient.initial_state.row_mut(b).assign(&cotangent.row(b));
@@ -407,16 +407,6 @@ fn even(steps: &[usize], most: usize) -> Vec<Block> {
 
 fn not_of_this_problem(got: &str) -> Error {
     Error::setting("problem", "the one that the solution is of", got)
-}
-
-/// `values` in the order of their axes.
-fn contiguous<'v, R: Real, D: ndarray::Dimension>(
-    values: &'v ndarray::ArrayRef<R, D>,
-) -> Cow<'v, [R]> {
-    match values.as_slice() {
-        Some(slice) => Cow::Borrowed(slice),
-        None => Cow::Owned(values.iter().copied().collect()),
-    }
 }
 
 /// The size of a derivative below which it counts as zero: `ε²` of the largest.
