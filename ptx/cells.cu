@@ -1,11 +1,33 @@
-// The built-in cells of up to 32 units: a warp for each block of time, a unit in each lane.
+// The built-in cells, a unit in each thread: of up to 32 units with a warp for each block of time, of more with a block of threads.
 //
-// A lane has its rows of the weights of the state, in registers where they fit and else in shared memory. The state goes round through
+// A thread of a warp has its rows of the weights of the state, in registers where they fit and else in shared memory; one of a block of
+// threads reads them in each step, from matrices that were turned, for neighbours to read beside each other. The state goes round through
 // shared memory. What a step needs of its input is there before the state is.
 #include "math/exponential.cuh"
 #include "task.cuh"
 
 enum : int { THREADS = 128, WARPS = THREADS / 32 };
+// Units of the largest cell.
+enum : int { LARGEST = 512 };
+
+// The threads that share a block of time.
+struct Warp {
+  enum : int { TEAMS = WARPS, TURNED = 0 };
+  static __device__ __forceinline__ int lane() { return threadIdx.x % 32; }
+  static __device__ __forceinline__ int number() { return threadIdx.x / 32; }
+  static __device__ __forceinline__ void wait() { __syncwarp(); }
+  static __device__ __forceinline__ bool all(bool holds) { return in_all_lanes(holds); }
+};
+struct Threads {
+  enum : int { TEAMS = 1, TURNED = 1 };
+  static __device__ __forceinline__ int lane() { return threadIdx.x; }
+  static __device__ __forceinline__ int number() { return 0; }
+  static __device__ __forceinline__ void wait() { __syncthreads(); }
+  static __device__ __forceinline__ bool all(bool holds) { return __syncthreads_and(holds); }
+};
+// Those of a cell of up to N units, or of any number if N is 0.
+template <int N> struct TeamOf { typedef Warp Type; };
+template <> struct TeamOf<0> { typedef Threads Type; };
 
 // The rows of a lane in a matrix [ROWS · n, n], for up to N units.
 template <class R, int N, int ROWS> struct Rows {
@@ -49,8 +71,30 @@ template <class R, int N, int ROWS> struct Rows {
   }
 };
 
-// bias + rows of W, [ROWS · n, m], times u.
-template <class R, int ROWS> INLINE void input_sums(R (&sums)[ROWS], const R *weights, const R *bias, const R *u, int m, int n, int lane) {
+// Those in a matrix that was turned, [n, ROWS · n], in memory.
+template <class R, int ROWS> struct Rows<R, 0, ROWS> {
+  enum : int { SHARED = 1 };
+  const R *column;
+  int n;
+
+  __device__ __forceinline__ void load(const R *turned, int units, R *) {
+    n = units;
+    // Those without a unit read along.
+    column = turned + min(int(threadIdx.x), n - 1);
+  }
+
+  __device__ __forceinline__ void add_product(R (&sums)[ROWS], const R *x) const {
+#pragma unroll 4
+    for (int j = 0; j < n; ++j) {
+#pragma unroll
+      for (int r = 0; r < ROWS; ++r) sums[r] = fma(column[(u64(j) * ROWS + r) * n], x[j], sums[r]);
+    }
+  }
+};
+
+// bias + rows of W, [ROWS · n, m], times u; with TURNED of W as [m, ROWS · n].
+template <int TURNED, class R, int ROWS>
+INLINE void input_sums(R (&sums)[ROWS], const R *weights, const R *bias, const R *u, int m, int n, int lane) {
   const bool on = lane < n;
 #pragma unroll
   for (int r = 0; r < ROWS; ++r) sums[r] = on ? bias[r * n + lane] : R(0);
@@ -59,21 +103,21 @@ template <class R, int ROWS> INLINE void input_sums(R (&sums)[ROWS], const R *we
   for (int k = 0; k < m; ++k) {
     const R input = u[k];
 #pragma unroll
-    for (int r = 0; r < ROWS; ++r) sums[r] = fma(weights[(r * n + lane) * m + k], input, sums[r]);
+    for (int r = 0; r < ROWS; ++r) sums[r] = fma(weights[TURNED ? (u64(k) * ROWS + r) * n + lane : u64(r * n + lane) * m + k], input, sums[r]);
   }
 }
 
 // Cells: PARTS numbers of the state in a unit, ROWS sums of the input, PUBLIC states that all units read, and
 //   load(params, m, n, memory)   reads the weights, with MEMORY numbers of shared memory for the block
 //   bias(params, m, n)           where the biases of the input's sums are; its weights are first
-//   step(x, sums, shared, dt)    one step of the unit; shared is [PUBLIC, N], and the first is all units' x[0] of before
+//   step(x, sums, shared, width, dt)  one step of the unit; shared is [PUBLIC, width], and the first is all units' x[0] of before
 template <class R, int N> struct Elman {
   enum : int { PARTS = 1, ROWS = 1, PUBLIC = 1, MEMORY = Rows<R, N, 1>::SHARED };
   Rows<R, N, 1> hidden;
 
   __device__ __forceinline__ void load(const R *params, int m, int n, R *memory) { hidden.load(params + n * m, n, memory); }
   __device__ __forceinline__ const R *bias(const R *params, int m, int n) const { return params + n * m + n * n; }
-  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, R) {
+  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, int, R) {
     hidden.add_product(sums, shared);
     x[0] = hyperbolic_tangent(sums[0]);
   }
@@ -85,12 +129,12 @@ template <class R, int N> struct Gru {
   R bias_n;
 
   __device__ __forceinline__ void load(const R *params, int m, int n, R *memory) {
-    const int lane = threadIdx.x % 32;
+    const int lane = TeamOf<N>::Type::lane();
     hidden.load(params + 3 * n * m, n, memory);
     bias_n = lane < n ? bias(params, m, n)[3 * n + lane] : R(0);
   }
   __device__ __forceinline__ const R *bias(const R *params, int m, int n) const { return params + 3 * n * m + 3 * n * n; }
-  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, R) {
+  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, int, R) {
     const R input_n = sums[2];
     sums[2] = bias_n;
     hidden.add_product(sums, shared);
@@ -106,7 +150,7 @@ template <class R, int N> struct Lstm {
 
   __device__ __forceinline__ void load(const R *params, int m, int n, R *memory) { hidden.load(params + 4 * n * m, n, memory); }
   __device__ __forceinline__ const R *bias(const R *params, int m, int n) const { return params + 4 * n * m + 4 * n * n; }
-  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, R) {
+  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, int, R) {
     hidden.add_product(sums, shared);
     const R i = logistic(sums[0]), f = logistic(sums[1]), g = hyperbolic_tangent(sums[2]), o = logistic(sums[3]);
     x[1] = fma(f, x[1], i * g);
@@ -121,7 +165,7 @@ template <class R, int N> struct Lem {
   R bias_y[3], bias_z;
 
   __device__ __forceinline__ void load(const R *params, int m, int n, R *memory) {
-    const int lane = threadIdx.x % 32;
+    const int lane = TeamOf<N>::Type::lane();
     const R *rest = bias(params, m, n) + 4 * n;
     of_y.load(rest, n, memory);
     rest += 3 * n * n;
@@ -132,14 +176,14 @@ template <class R, int N> struct Lem {
     bias_z = lane < n ? rest[n * n + lane] : R(0);
   }
   __device__ __forceinline__ const R *bias(const R *params, int m, int n) const { return params + 4 * n * m; }
-  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, R dt) {
+  __device__ __forceinline__ void step(R (&x)[PARTS], R (&sums)[ROWS], R *shared, int width, R dt) {
     R y_sums[3] = {bias_y[0], bias_y[1], bias_y[2]};
     of_y.add_product(y_sums, shared);
     const R rate_y = logistic(sums[0] + y_sums[0]), rate_z = logistic(sums[1] + y_sums[1]);
     x[1] = fma(rate_z * dt, hyperbolic_tangent(sums[3] + y_sums[2]) - x[1], x[1]);
-    R *next_z = shared + N;
-    if (threadIdx.x % 32 < N) next_z[threadIdx.x % 32] = x[1];
-    __syncwarp();
+    R *next_z = shared + width;
+    if (TeamOf<N>::Type::lane() < width) next_z[TeamOf<N>::Type::lane()] = x[1];
+    TeamOf<N>::Type::wait();
     R z_sums[1] = {bias_z};
     of_z.add_product(z_sums, next_z);
     x[0] = fma(rate_y * dt, hyperbolic_tangent(sums[2] + z_sums[0]) - x[0], x[0]);
@@ -150,12 +194,14 @@ template <class R, int N> struct Lem {
 template <template <class, int> class Cell, class R, int N>
 INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R> &task, const R *params, u32 m, u32 n, double dt) {
   using Unit = Cell<R, N>;
+  using Team = typename TeamOf<N>::Type;
+  enum : int { MOST = N ? N : LARGEST };
   __shared__ R memory[Unit::MEMORY];
-  __shared__ R states[WARPS][Unit::PUBLIC * N];
-  const int lane = threadIdx.x % 32, units = int(n);
-  const u64 first = u64(blockIdx.x) * WARPS, i = first + threadIdx.x / 32;
+  __shared__ R states[Team::TEAMS][Unit::PUBLIC * MOST];
+  const int lane = Team::lane(), units = int(n);
+  const u64 first = u64(blockIdx.x) * Team::TEAMS, i = first + Team::number();
   bool any = false;
-  for (u64 other = first; other < first + WARPS && other < count; ++other) any = any || task.includes(other);
+  for (u64 other = first; other < first + Team::TEAMS && other < count; ++other) any = any || task.includes(other);
   if (!any) return;
   Unit unit;
   unit.load(params, int(m), units, memory);
@@ -164,7 +210,7 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R
   const R *bias = unit.bias(params, int(m), units);
   const R *u = reinterpret_cast<const R *>(a.inputs) + block.input * m;
   R *out = reinterpret_cast<R *>(a.states) + block.state * n * Unit::PARTS;
-  R *shared = states[threadIdx.x / 32];
+  R *shared = states[Team::number()];
 
   R x[Unit::PARTS], size[Unit::PARTS] = {};
 #pragma unroll
@@ -174,17 +220,17 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R
     if (task.started && lane < units) task.started[place] = x[part];
   }
   R sums[Unit::ROWS];
-  input_sums(sums, params, bias, u, int(m), units, lane);
+  input_sums<Team::TURNED>(sums, params, bias, u, int(m), units, lane);
   u32 t = 0;
 #pragma unroll 1
   while (t < block.len) {
-    __syncwarp();
-    if (lane < N) shared[lane] = x[0];
-    __syncwarp();
+    Team::wait();
+    if (lane < MOST) shared[lane] = x[0];
+    Team::wait();
     R next[Unit::ROWS];
     u += m;
-    if (t + 1 < block.len) input_sums(next, params, bias, u, int(m), units, lane);
-    unit.step(x, sums, shared, R(dt));
+    if (t + 1 < block.len) input_sums<Team::TURNED>(next, params, bias, u, int(m), units, lane);
+    unit.step(x, sums, shared, MOST, R(dt));
     ++t;
     if (task.merge) {
       Agreement<R> agreement(a.atol, a.rtol);
@@ -194,7 +240,7 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R
         if (t % TILE == 0 && lane < units) agreement.look(x[part], out[part * n + lane], size[part]);
       }
       if (t % TILE == 0) {
-        if (t < block.len && in_all_lanes(agreement.within)) {
+        if (t < block.len && Team::all(agreement.within)) {
           task.note(i, agreement.largest);
           break;
         }
@@ -220,6 +266,19 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R
   KERNEL(CELL, NAME, float, f32, 32) \
   KERNEL(CELL, NAME, double, f64, 16) \
   KERNEL(CELL, NAME, double, f64, 32)
+#define ANY(CELL, NAME, R, PRECISION) \
+  extern "C" __global__ void __launch_bounds__(LARGEST, 1) run_any_##NAME##_##PRECISION( \
+      Arguments a, const Block *blocks, u64 count, Task<R> task, const R *turned, u32 m, u32 n, double dt) { \
+    run<CELL, R, 0>(a, blocks, count, task, turned, m, n, dt); \
+  }
+ANY(Elman, elman, float, f32)
+ANY(Elman, elman, double, f64)
+ANY(Gru, gru, float, f32)
+ANY(Gru, gru, double, f64)
+ANY(Lstm, lstm, float, f32)
+ANY(Lstm, lstm, double, f64)
+ANY(Lem, lem, float, f32)
+ANY(Lem, lem, double, f64)
 SIZES(Elman, elman)
 SIZES(Gru, gru)
 SIZES(Lstm, lstm)

@@ -28,3 +28,11 @@ INLINE void release(u32 *flag, u32 value) {
 INLINE void await(const u32 *flag) {
   while (acquired(flag) == 0) {}
 }
+
+// The bits of numbers that are not negative have the order of the numbers, with NaN above them.
+INLINE u64 order(double x) { return (u64)__double_as_longlong(x) & 0x7fffffffffffffffull; }
+
+// The same as atomicMax. A look before spares most of the many threads that come to one place from waiting for each other.
+template <class T> INLINE void raise(T *to, T value) {
+    if (value > *(const volatile T *)to) atomicMax(to, value);
+}

@@ -25,10 +25,3 @@ struct Tally {
     u64 steps, open;
     u64 met, residual, all;
 };
-
-INLINE u64 order(double x) { return (u64)__double_as_longlong(x) & 0x7fffffffffffffffull; }
-
-// The same as atomicMax. A look before spares most of the many threads that come to one place from waiting for each other.
-template <class T> INLINE void raise(T *to, T value) {
-    if (value > *(const volatile T *)to) atomicMax(to, value);
-}

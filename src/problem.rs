@@ -3,7 +3,7 @@
 use crate::dynamics::{Recurrence, Structure};
 use crate::error::{Error, Result};
 use crate::gradient::Derivatives;
-use crate::graph::Graph;
+use crate::graph::{Graph, identity};
 use crate::scalar::Real;
 use crate::sequences::{
     Sequences, check_batch, check_inputs, check_shape, contiguous, first_non_finite,
@@ -40,6 +40,7 @@ pub struct Problem<'a, D: Recurrence> {
     dynamics: &'a D,
     sequences: Sequences<'a, D::Real>,
     params: Option<Vec<D::Real>>,
+    params_identity: u64,
     structure: OnceLock<Structure>,
     pub(crate) derivatives: Derivatives,
 }
@@ -201,6 +202,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
             });
         }
         self.params = Some(params.to_vec());
+        self.params_identity = identity();
         Ok(self)
     }
 
@@ -287,6 +289,11 @@ impl<'a, D: Recurrence> Problem<'a, D> {
         self.derivatives.identity()
     }
 
+    /// A number that no other problem's parameters have.
+    pub(crate) fn params_identity(&self) -> u64 {
+        self.params_identity
+    }
+
     /// Without a look at the step, which takes as long as thousands of them: the structure is the one declared.
     pub(crate) fn with_declared_structure(self) -> Self {
         let structure = OnceLock::from(self.dynamics.declared_structure());
@@ -319,6 +326,7 @@ impl<'a, D: Recurrence> Problem<'a, D> {
                 state_index,
             )?,
             params: None,
+            params_identity: identity(),
             structure: OnceLock::new(),
             derivatives: Derivatives::default(),
         })

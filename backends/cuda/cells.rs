@@ -8,6 +8,7 @@ use crate::dynamics::Recurrence;
 use crate::error::Result;
 use crate::problem::Problem;
 use crate::scalar::Real;
+use std::sync::{Arc, PoisonError};
 
 /// Units of the smallest cell that a warp runs faster than a thread.
 const SMALLEST: usize = 5;
@@ -17,8 +18,11 @@ const NARROW: usize = 32;
 const THREADS: usize = 128;
 const WARP: usize = 32;
 
+/// Units of the largest cell: threads of a block.
+pub(super) const LARGEST: usize = 512;
+
 /// Units of the largest cell whose weights are held in the registers of a multiprocessor, or that a warp runs.
-fn largest<R: Real>(kind: Kind) -> usize {
+fn largest_held<R: Real>(kind: Kind) -> usize {
     match kind {
         Kind::Lem => NARROW,
         Kind::Elman | Kind::Gru if R::SINGLE => 128,
@@ -26,8 +30,18 @@ fn largest<R: Real>(kind: Kind) -> usize {
     }
 }
 
+/// A kind in the names of kernels.
+pub(super) fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Elman => "elman",
+        Kind::Gru => "gru",
+        Kind::Lem => "lem",
+        Kind::Lstm => "lstm",
+    }
+}
+
 /// Rows of weights of a unit.
-fn rows(kind: Kind) -> usize {
+pub(super) fn rows_of(kind: Kind) -> usize {
     match kind {
         Kind::Elman => 1,
         Kind::Gru => 3,
@@ -35,13 +49,51 @@ fn rows(kind: Kind) -> usize {
     }
 }
 
-/// Threads of a sequence.
-pub(super) fn threads_of(cell: BuiltIn) -> usize {
-    if cell.hidden <= NARROW {
-        WARP
-    } else {
-        (rows(cell.kind) * cell.hidden).next_multiple_of(WARP)
+/// The matrices among the parameters of a cell of `m` inputs: where each begins, its rows and columns.
+fn matrices(cell: BuiltIn, m: usize) -> Vec<[usize; 3]> {
+    let (n, rows) = (cell.hidden, rows_of(cell.kind) * cell.hidden);
+    let of_input = [0, rows, m];
+    match cell.kind {
+        Kind::Elman | Kind::Gru | Kind::Lstm => vec![of_input, [rows * m, rows, n]],
+        // Biases follow each.
+        Kind::Lem => {
+            let of_y = rows * m + rows;
+            vec![of_input, [of_y, 3 * n, n], [of_y + 3 * n * (n + 1), n, n]]
+        }
     }
+}
+
+/// The parameters of a cell of `m` inputs with all matrices transposed.
+pub(super) fn turned<R: Real>(cell: BuiltIn, m: usize, params: &[R]) -> Vec<R> {
+    let mut turned = params.to_vec();
+    for [at, rows, columns] in matrices(cell, m) {
+        for i in 0..rows {
+            for j in 0..columns {
+                turned[at + j * rows + i] = params[at + i * columns + j];
+            }
+        }
+    }
+    turned
+}
+
+/// Threads of a sequence.
+pub(super) fn threads_of<R: Real>(cell: BuiltIn) -> usize {
+    let units = cell.hidden.next_multiple_of(WARP);
+    match cell.hidden {
+        hidden if hidden > NARROW && hidden <= largest_held::<R>(cell.kind) => {
+            (rows_of(cell.kind) * hidden).next_multiple_of(WARP)
+        }
+        _ => units,
+    }
+}
+
+/// The parameters of a problem's cell on a device, as they are or `turned`.
+#[derive(Debug)]
+pub(super) struct Weights {
+    /// Of the parameters.
+    identity: u64,
+    turned: bool,
+    all: Arc<Buffer>,
 }
 
 /// Blocks of time that a kernel of a cell rolls, besides where they are: as `ptx/task.cuh`. What is `None` is left out.
@@ -67,14 +119,45 @@ impl Cuda {
         problem: &Problem<'_, D>,
         blocks: usize,
     ) -> Option<BuiltIn> {
+        let cell = problem.dynamics().built_in()?;
+        let fits = cell.hidden <= LARGEST;
+        (self.step.is_none() && fits && !self.is_for_threads(cell, blocks, NARROW)).then_some(cell)
+    }
+
+    /// Whether so many blocks of a cell are faster with a thread for each than with one for each unit; not with `wide` units or more.
+    pub(super) fn is_for_threads(&self, cell: BuiltIn, blocks: usize, wide: usize) -> bool {
         /// Warps of a multiprocessor that hide each other's latency.
         const WARPS: usize = 8;
-        let cell = problem.dynamics().built_in()?;
-        let units = SMALLEST..=largest::<D::Real>(cell.kind);
         // A thread takes as much longer as there are units. A warp leaves lanes idle, which counts once there are more than enough.
         let many = cell.hidden * WARPS * self.device.processors();
-        let by_threads = cell.hidden < NARROW && blocks > many;
-        (self.step.is_none() && units.contains(&cell.hidden) && !by_threads).then_some(cell)
+        cell.hidden < SMALLEST || cell.hidden < wide && blocks > many
+    }
+
+    /// The parameters of a problem's cell; those of the last problem are there still.
+    fn weights<D: Recurrence>(
+        &self,
+        cell: BuiltIn,
+        problem: &Problem<'_, D>,
+        transpose: bool,
+    ) -> Result<Arc<Buffer>> {
+        let identity = problem.params_identity();
+        let last = || self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = last().as_ref()
+            && (known.identity, known.turned) == (identity, transpose)
+        {
+            return Ok(Arc::clone(&known.all));
+        }
+        let params = problem.params();
+        let all = Arc::new(match transpose {
+            true => {
+                let turned = turned(cell, problem.input_dim(), params);
+                self.device.upload(Number::wrap(&turned))?
+            }
+            false => self.device.upload(Number::wrap(params))?,
+        });
+        let weights = Weights { identity, turned: transpose, all: Arc::clone(&all) };
+        *last() = Some(weights);
+        Ok(all)
     }
 
     /// Rolls `count` blocks with the kernel of `cell`; `given` are the arguments of sweeps, followed by the blocks.
@@ -86,13 +169,9 @@ impl Cuda {
         given: Arguments,
         task: &Task<'_>,
     ) -> Result<()> {
-        let name = match cell.kind {
-            Kind::Elman => "elman",
-            Kind::Gru => "gru",
-            Kind::Lem => "lem",
-            Kind::Lstm => "lstm",
-        };
-        let params = self.device.upload(Number::wrap(problem.params()))?;
+        let name = name_of(cell.kind);
+        let held = cell.hidden <= largest_held::<D::Real>(cell.kind);
+        let params = self.weights(cell, problem, !held)?;
         let (inputs, units) = (problem.input_dim() as u64, cell.hidden as u64);
         let precision = suffix::<D::Real>();
         let at = |buffer: Option<&Buffer>| buffer.map_or(0, Buffer::address);
@@ -107,17 +186,26 @@ impl Cuda {
         let of_cell = |arguments: Arguments| {
             arguments.structure(&task).buffer(&params).word(inputs).word(units)
         };
+        let a_block_each =
+            Grid { blocks: [count, 1], threads: threads_of::<D::Real>(cell), shared: 0 };
         let (kernel, grid, arguments);
-        if cell.hidden <= NARROW {
-            let held = if cell.hidden <= 16 { 16 } else { 32 };
-            kernel = format!("run_{name}_{held}_{precision}");
-            grid = Grid::over(count * WARP, THREADS, 1);
-            arguments = of_cell(given.word(count as u64)).number(cell.dt);
-        } else {
-            let held = if cell.hidden <= 64 { 64 } else { 128 };
-            kernel = format!("run_wide_{name}_{held}_{precision}");
-            grid = Grid { blocks: [count, 1], threads: threads_of(cell) };
+        if held && cell.hidden > NARROW {
+            let room = if cell.hidden <= 64 { 64 } else { 128 };
+            kernel = format!("run_wide_{name}_{room}_{precision}");
+            grid = a_block_each;
             arguments = of_cell(given);
+        } else {
+            let room = match cell.hidden {
+                ..=16 => "16",
+                17..=NARROW => "32",
+                _ => "any",
+            };
+            kernel = match room {
+                "any" => format!("run_any_{name}_{precision}"),
+                _ => format!("run_{name}_{room}_{precision}"),
+            };
+            grid = if held { Grid::over(count * WARP, THREADS, 1) } else { a_block_each };
+            arguments = of_cell(given.word(count as u64)).number(cell.dt);
         }
         let module = self.modules.cell(&kernel)?;
         // SAFETY: the arguments of the kernel; the blocks are within the inputs and the states, and the parameters are the cell's.

@@ -15,7 +15,7 @@ impl Cuda {
     pub(super) fn threads<D: Recurrence>(&self, problem: &Problem<'_, D>, blocks: usize) -> usize {
         // To look at the step takes time, and these cells' units all depend on each other.
         match self.cell(problem, blocks) {
-            Some(cell) => threads_of(cell),
+            Some(cell) => threads_of::<D::Real>(cell),
             None => parts_of(problem.state_dim(), self.modules.structure(problem)).max(1),
         }
     }

@@ -135,6 +135,13 @@ impl CudaFault {
         }
     }
 
+    /// Whether the driver's compiler did not take a module.
+    pub(super) fn is_refusal(error: &Error) -> bool {
+        let source = std::error::Error::source(error);
+        let fault = source.and_then(|source| source.downcast_ref::<Self>());
+        matches!(fault, Some(Self::Refused { .. }))
+    }
+
     /// What a code means that came of loading a module, with the compiler's log.
     pub(super) fn of_module(code: c_int, log: String) -> Self {
         match code {

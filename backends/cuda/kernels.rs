@@ -1,7 +1,8 @@
 //! The modules that a device has compiled.
 
 use super::driver::{Arguments, Device, Grid, Number, Program};
-use super::emit::{PARAMS, Precision, TANGENTS};
+use super::emit::{PARAMS, Precision, ReadFrom, TANGENTS};
+use super::fault::Fault;
 use super::gradients::{self, Layout};
 use super::newton::Form;
 use super::programs::{self, Made, ROLLING, SETTLING, linearizing, values};
@@ -20,6 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 const BORDERS: &str = include_str!("../../ptx/built/borders.ptx");
 /// `ptx/derivatives.cu`.
 const DERIVATIVES: &str = include_str!("../../ptx/built/derivatives.ptx");
+/// `ptx/handing.cu`.
+const HANDING: &str = include_str!("../../ptx/built/handing.ptx");
 /// `ptx/products.cu`.
 const PRODUCTS: &str = include_str!("../../ptx/built/products.ptx");
 /// `ptx/states.cu`.
@@ -28,6 +31,10 @@ const STATES: &str = include_str!("../../ptx/built/states.ptx");
 const LOOK: &str = include_str!("../../ptx/built/look.ptx");
 /// `ptx/cells.cu`.
 const CELLS: &str = include_str!("../../ptx/built/cells.ptx");
+/// `ptx/cell_slopes.cu`.
+const CELL_SLOPES: &str = include_str!("../../ptx/built/cell_slopes.ptx");
+/// `ptx/cell_pull.cu`.
+const CELL_PULL: &str = include_str!("../../ptx/built/cell_pull.ptx");
 /// `ptx/wide_cells.cu`.
 const WIDE_CELLS: &str = include_str!("../../ptx/built/wide_cells.ptx");
 /// `ptx/scan_components.cu`.
@@ -37,6 +44,8 @@ const SCAN_BLOCKS: &str = include_str!("../../ptx/built/scan_blocks.ptx");
 
 /// Threads of a block: as `__launch_bounds__` of the kernels says.
 pub(super) const THREADS: usize = 128;
+/// Bytes in local memory from which on another form of a kernel is tried.
+const SPILLED: usize = 64;
 /// Graphs that are remembered.
 const MOST_GRAPHS: usize = 256;
 /// Modules that are kept, unless more are in use: room for 32 kinds of parts in each of six kinds of kernels, and for those that all
@@ -197,14 +206,24 @@ impl Modules {
         self.module(BORDERS.to_owned())
     }
 
-    /// What sums products of factors, and parts.
+    /// What hands derivatives over.
+    pub(super) fn handing(&self) -> Result<Arc<Module>> {
+        self.module(HANDING.to_owned())
+    }
+
+    /// What sums products of factors, and what parts give.
     pub(super) fn products(&self) -> Result<Arc<Module>> {
         self.module(PRODUCTS.to_owned())
     }
 
-    /// What rolls a cell.
+    /// A kernel of a cell.
     pub(super) fn cell(&self, kernel: &str) -> Result<Arc<Module>> {
-        let text = if kernel.starts_with("run_wide_") { WIDE_CELLS } else { CELLS };
+        let text = match kernel {
+            _ if kernel.starts_with("run_wide_") => WIDE_CELLS,
+            _ if kernel.starts_with("run_") => CELLS,
+            _ if kernel.starts_with("slopes_") => CELL_SLOPES,
+            _ => CELL_PULL,
+        };
         self.module(only(text, &[kernel]))
     }
 
@@ -223,14 +242,27 @@ impl Modules {
         &self,
         (identity, kind): (u64, Kind),
         text: Option<&Arc<str>>,
-        make: impl FnOnce() -> Result<Made>,
+        make: impl Fn(ReadFrom) -> Result<Made>,
     ) -> Result<Kernels> {
         let lately = || self.lately.lock().unwrap_or_else(PoisonError::into_inner);
         let origin = (identity, kind, text.cloned());
         if let Some(kernels) = lately().get(&origin).and_then(|recalled| self.recall(recalled)) {
             return Ok(kernels);
         }
-        let kernels = self.compiled(make()?)?;
+        let made = make(ReadFrom::Constant)?;
+        let (names, constant) = (made.kernels(), made.constant);
+        let mut kernels = self.compiled(made)?;
+        let local = if constant > 0 { kernels.local_bytes(&names)? } else { 0 };
+        // Each number there is written and read; in the other form each of θ is read at every use.
+        if local >= SPILLED && 2 * local > constant {
+            match make(ReadFrom::Shared).and_then(|made| self.compiled(made)) {
+                Ok(near) if near.local_bytes(&names)? < local => kernels = near,
+                Ok(_) => {}
+                // There may be no room for it in shared memory.
+                Err(error) if Fault::is_refusal(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let mut lately = lately();
         if lately.len() >= MOST_GRAPHS {
             lately.clear();
@@ -251,7 +283,7 @@ impl Modules {
     }
 
     fn compiled(&self, made: Made) -> Result<Kernels> {
-        let Made { programs, constants, together, columns, layout } = made;
+        let Made { programs, constants, together, columns, layout, .. } = made;
         let compiled = |(text, parts)| Ok(Compiled { module: self.module(text)?, parts });
         let programs = programs.into_iter().map(compiled).collect::<Result<_>>()?;
         Ok(Kernels {
@@ -265,13 +297,15 @@ impl Modules {
 
     /// The kernel that runs backwards.
     pub(super) fn pulling<R: Real>(&self, adjoint: &Adjoint) -> Result<Kernels> {
-        self.kernels((adjoint.identity, Kind::Pulling), None, || gradients::pulling::<R>(adjoint))
+        self.kernels((adjoint.identity, Kind::Pulling), None, |from| {
+            gradients::pulling::<R>(adjoint, from)
+        })
     }
 
     /// The kernel that runs forwards: with tangents of `all`, or of the state alone.
     pub(super) fn pushing<R: Real>(&self, tangent: &Tangent, all: bool) -> Result<Kernels> {
         let origin = (tangent.identity, Kind::Pushing(all));
-        self.kernels(origin, None, || gradients::pushing::<R>(tangent, all))
+        self.kernels(origin, None, |from| gradients::pushing::<R>(tangent, all, from))
     }
 
     /// The kernel that rolls the steps of `problem`, or those that the user's `text` makes.
@@ -300,8 +334,8 @@ impl Modules {
         kernels: &[&str],
     ) -> Result<Kernels> {
         let structure = self.structure(problem);
-        self.kernels((problem.graph_identity(), kind), text, || {
-            values(problem, structure, text.map(|text| &**text), kernels)
+        self.kernels((problem.graph_identity(), kind), text, |from| {
+            values(problem, structure, text.map(|text| &**text), kernels, from)
         })
     }
 
@@ -313,8 +347,8 @@ impl Modules {
     ) -> Result<Kernels> {
         let kind = Kind::Linearizing(linearization);
         let structure = self.structure(problem);
-        self.kernels((problem.graph_identity(), kind), None, || {
-            linearizing(problem, structure, linearization)
+        self.kernels((problem.graph_identity(), kind), None, |from| {
+            linearizing(problem, structure, linearization, from)
         })
     }
 
@@ -329,8 +363,9 @@ impl Modules {
             return Ok(None);
         };
         let origin = (problem.graph_identity(), Kind::Newton(linearization));
-        let kernels = self
-            .kernels(origin, None, || programs::newton(problem, structure, linearization, form))?;
+        let kernels = self.kernels(origin, None, |from| {
+            programs::newton(problem, structure, linearization, form, from)
+        })?;
         Ok((kernels.kinds() > 0).then_some((form, kernels)))
     }
 }
@@ -397,6 +432,17 @@ impl Kernels {
     /// Parts that a state is shared out in.
     pub(super) fn parts(&self) -> usize {
         self.programs.iter().map(|program| program.parts).sum()
+    }
+
+    /// The most local memory that a thread of one of these kernels needs.
+    fn local_bytes(&self, kernels: &[String]) -> Result<usize> {
+        let mut most = 0;
+        for Compiled { module, .. } in &*self.programs {
+            for kernel in kernels {
+                most = most.max(module.program.local_bytes(kernel)?);
+            }
+        }
+        Ok(most)
     }
 
     /// Kinds of parts, each with a program of its own.

@@ -1,5 +1,6 @@
 //! All PTX that is made for the steps of a problem, for who assembles it without a device.
 
+use super::emit::ReadFrom;
 use super::gradients::{pulling, pushing};
 use super::newton::Form;
 use super::programs::{self, Made};
@@ -12,7 +13,7 @@ use crate::solver::Linearization;
 
 /// The modules that are made for the steps of `problem`, with names: `roll`, `deer` and `newton` (DEER in stages and in one launch),
 /// `pull`, `push` and `push_state` (derivatives backwards, forwards in all and in the state alone), each with the number of the kind of
-/// parts. There is no `newton` where one launch has no kernel for them.
+/// parts, and with `near` before it where θ is read from shared memory. There is no `newton` where one launch has no kernel for them.
 pub(super) fn modules<D: Recurrence>(problem: &Problem<'_, D>) -> Result<Vec<(String, String)>> {
     let full = Linearization::Full;
     let structure = programs::structure(problem);
@@ -25,12 +26,16 @@ pub(super) fn modules<D: Recurrence>(problem: &Problem<'_, D>) -> Result<Vec<(St
         }
     };
     add("roll", programs::stepping(problem)?);
-    add("deer", programs::linearized(problem, full)?);
-    if let Some(form) = Form::of(problem.state_dim(), structure, full) {
-        add("newton", programs::newton(problem, structure, full, form)?);
+    for (from, near) in [(ReadFrom::Constant, ""), (ReadFrom::Shared, "_near")] {
+        add(&format!("deer{near}"), programs::linearizing(problem, structure, full, from)?);
+        if let Some(form) = Form::of(problem.state_dim(), structure, full) {
+            let made = programs::newton(problem, structure, full, form, from)?;
+            add(&format!("newton{near}"), made);
+        }
+        let adjoint = Adjoint::with_all_factors(graph);
+        add(&format!("pull{near}"), pulling::<D::Real>(&adjoint, from)?);
+        add(&format!("push{near}"), pushing::<D::Real>(&tangent, true, from)?);
+        add(&format!("push_state{near}"), pushing::<D::Real>(&tangent, false, from)?);
     }
-    add("pull", pulling::<D::Real>(&Adjoint::with_all_factors(graph))?);
-    add("push", pushing::<D::Real>(&tangent, true)?);
-    add("push_state", pushing::<D::Real>(&tangent, false)?);
     Ok(modules)
 }

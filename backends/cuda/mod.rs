@@ -30,6 +30,7 @@ use crate::problem::Problem;
 use crate::scalar::Real;
 use crate::scan::ScanOp;
 use crate::solver::Linearization;
+use cells::Weights;
 use driver::{Buffer, Device};
 use kernels::Modules;
 use std::sync::{Arc, Mutex};
@@ -65,13 +66,15 @@ pub struct Cuda {
     modules: Arc<Modules>,
     /// Those of the last problem.
     inputs: Arc<Mutex<Option<Inputs>>>,
+    /// Those of the last problem's cell.
+    weights: Arc<Mutex<Option<Weights>>>,
     /// Those of the last solution that was fetched, for derivatives along it.
     kept: Arc<Mutex<Option<Kept>>>,
     /// PTX of the user's for a step.
     step: Option<Arc<str>>,
     /// Whether Newton's sweeps are one launch where they can be.
     fused: bool,
-    /// Steps of a chunk of a Newton sweep, if not as many as are best.
+    /// Steps of a chunk of a Newton sweep, and of a block of derivatives, if not as many as are best.
     chunk_steps: Option<usize>,
 }
 
@@ -105,6 +108,7 @@ impl Cuda {
             device,
             modules,
             inputs: Arc::default(),
+            weights: Arc::default(),
             kept: Arc::default(),
             step: None,
             fused: true,
@@ -158,7 +162,8 @@ impl Cuda {
         self.device.copied_bytes()
     }
 
-    /// A handle of the same device that cuts time into chunks of so many steps for Newton's method, unless there were too many.
+    /// A handle of the same device that cuts time into chunks of so many steps for Newton's method and for derivatives, unless there were
+    /// too many.
     #[doc(hidden)]
     pub fn with_chunk_steps(&self, steps: usize) -> Self {
         Self { chunk_steps: Some(steps.max(1)), ..self.clone() }

@@ -272,7 +272,7 @@ impl<R: Real> FusedSweeps<R> {
                     counter,
                     u64::from(sweep),
                 ]);
-            (Grid { blocks: [tiles, 1], threads }, arguments)
+            (Grid { blocks: [tiles, 1], threads, shared: 0 }, arguments)
         };
         // SAFETY: the arguments of the kernel; chunks are within the trajectory, there is room for the states of all chunks and for all
         // tiles and groups, and no flag has the number of this launch.

@@ -1,6 +1,6 @@
 //! The texts of the kernels that run a recurrence's steps, for whole states or for their parts.
 
-use super::emit::{Columns, Groups, Precision, Step, splice};
+use super::emit::{Columns, Groups, Precision, ReadFrom, Step, splice};
 use super::gradients::Layout;
 use super::kernels::{only, precision};
 use super::newton::Form;
@@ -17,7 +17,7 @@ const SWEEPS: &str = include_str!("../../ptx/built/sweeps.ptx");
 const NEWTON: &str = include_str!("../../ptx/built/newton.ptx");
 
 /// Components of the largest state, or part of a state, that is held in a thread's registers.
-const LARGEST_STATE: usize = 128;
+pub(super) const LARGEST_STATE: usize = 128;
 /// Components of a state that a thread holds whole, also where it falls into parts.
 const SMALL_STATE: usize = 16;
 /// Components of a state up to which each problem is asked for its structure; that of larger ones is kept with the graph.
@@ -42,12 +42,25 @@ pub(super) struct Made {
     pub(super) columns: usize,
     /// What a backward sweep leaves where.
     pub(super) layout: Layout,
+    /// Bytes of θ that threads read, each all of it, where they do so from constant memory; else none.
+    pub(super) constant: usize,
 }
 
 impl Made {
     /// One program for whole states, without columns.
-    pub(super) fn of(text: String) -> Self {
-        Self { programs: vec![(text, 1)], ..Self::default() }
+    pub(super) fn of(text: String, groups: &Groups, precision: Precision) -> Self {
+        Self {
+            programs: vec![(text, 1)],
+            constant: groups.constant_bytes(precision),
+            ..Self::default()
+        }
+    }
+
+    /// The names of the kernels.
+    pub(super) fn kernels(&self) -> Vec<String> {
+        let texts =
+            self.programs.iter().flat_map(|(text, _)| text.split(".visible .entry ").skip(1));
+        texts.filter_map(|entry| Some(entry.split_once('(')?.0.to_owned())).collect()
     }
 
     /// The text of all programs, one after the other.
@@ -63,7 +76,8 @@ pub(super) const SETTLING: [&str; 4] = ["open_all", "roll_open", "look", "settle
 
 /// All kernels that need the steps' values alone.
 pub(super) fn stepping<D: Recurrence>(problem: &Problem<'_, D>) -> Result<Made> {
-    values(problem, structure(problem), None, &[&ROLLING[..], &SETTLING].concat())
+    let kernels = [&ROLLING[..], &SETTLING].concat();
+    values(problem, structure(problem), None, &kernels, ReadFrom::Constant)
 }
 
 /// The structure of the Jacobians of `problem`, whatever its size, in blocks of one size: their kernels need the graph anyway.
@@ -93,6 +107,7 @@ pub(super) fn values<D: Recurrence>(
     structure: Structure,
     text: Option<&str>,
     kernels: &[&str],
+    from: ReadFrom,
 ) -> Result<Made> {
     let precision = precision::<D::Real>();
     let template = only(SWEEPS, kernels);
@@ -105,8 +120,10 @@ pub(super) fn values<D: Recurrence>(
     };
     match divided(problem, structure, text.is_some())? {
         Division::Whole(graph) => {
-            let groups = Groups::whole(graph.leaves(), precision, Structure::Dense);
-            Ok(Made::of(made(graph, groups)?))
+            let groups = Groups::whole(graph.leaves(), precision, Structure::Dense, from);
+            let made = Made::of(made(graph, groups.clone())?, &groups, precision);
+            // Of the user's own text there is no other form.
+            Ok(if text.is_some() { Made { constant: 0, ..made } } else { made })
         }
         Division::Parts(parts) => {
             of_parts((problem.params().len(), precision), parts, false, |kind, groups| {
@@ -141,10 +158,11 @@ pub(super) fn linearizing<D: Recurrence>(
     problem: &Problem<'_, D>,
     structure: Structure,
     linearization: Linearization,
+    from: ReadFrom,
 ) -> Result<Made> {
     let template = only(SWEEPS, &["linearize", "replay"]);
     let division = divided(problem, structure, false)?;
-    with_columns(problem, division, structure, linearization, &template, None)
+    with_columns(problem, division, (structure, linearization), (&template, None), from)
 }
 
 /// The kernel of `form` for the steps of `problem`, whose Jacobians have that structure; none where they cannot be shared out as it wants.
@@ -153,6 +171,7 @@ pub(super) fn newton<D: Recurrence>(
     structure: Structure,
     linearization: Linearization,
     form: Form,
+    from: ReadFrom,
 ) -> Result<Made> {
     let template = only(NEWTON, &[&form.kernel::<D::Real>()]);
     let division = match (divided(problem, structure, false)?, form) {
@@ -169,7 +188,7 @@ pub(super) fn newton<D: Recurrence>(
     };
     // One component is a diagonal as well.
     let structure = if problem.state_dim() == 1 { Structure::Diagonal } else { structure };
-    with_columns(problem, division, structure, linearization, &template, Some(form))
+    with_columns(problem, division, (structure, linearization), (&template, Some(form)), from)
 }
 
 /// Columns in one thread of a kernel that linearises steps of `n` components, where a map has so many.
@@ -185,10 +204,9 @@ fn columns_together(made: &Columns, n: usize, columns: usize) -> usize {
 fn with_columns<D: Recurrence>(
     problem: &Problem<'_, D>,
     division: Division<'_>,
-    structure: Structure,
-    linearization: Linearization,
-    template: &str,
-    form: Option<Form>,
+    (structure, linearization): (Structure, Linearization),
+    (template, form): (&str, Option<Form>),
+    from: ReadFrom,
 ) -> Result<Made> {
     let precision = precision::<D::Real>();
     // The text for a step's graph, the columns of its map, and how many of them are in one thread.
@@ -207,9 +225,9 @@ fn with_columns<D: Recurrence>(
     };
     match division {
         Division::Whole(graph) => {
-            let groups = |of_map| Groups::whole(graph.leaves(), precision, of_map);
+            let groups = |of_map| Groups::whole(graph.leaves(), precision, of_map, from);
             let (text, columns, together) = made(graph, structure, &groups)?;
-            Ok(Made { together, columns, ..Made::of(text) })
+            Ok(Made { together, columns, ..Made::of(text, &groups(structure), precision) })
         }
         Division::Parts(parts) => {
             let size = structure.block_size(problem.state_dim());
@@ -233,7 +251,7 @@ pub(super) fn linearized<D: Recurrence>(
     problem: &Problem<'_, D>,
     linearization: Linearization,
 ) -> Result<Made> {
-    linearizing(problem, structure(problem), linearization)
+    linearizing(problem, structure(problem), linearization, ReadFrom::Constant)
 }
 
 /// A program for each kind of part; rows of a map are those of its `diagonal`, or of a part's block.

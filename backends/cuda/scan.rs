@@ -185,7 +185,7 @@ impl Scan<'_> {
             .word(flag(0))
             .word(flag(flags))
             .word(flag(flags + group_flags));
-        let grid = Grid { blocks: [tiles * columns, 1], threads: THREADS };
+        let grid = Grid { blocks: [tiles * columns, 1], threads: THREADS, shared: 0 };
         let module = self.modules.scan_components(&name)?;
         // SAFETY: the arguments of the kernel; there is room for all steps, tiles and groups, and flags and counter are 0.
         unsafe { module.launch(&name, grid, &arguments) }?;

@@ -1,4 +1,4 @@
-//! Sums on the device, in a fixed order: of products of factors over time, and over parts of a state.
+//! Sums on the device, in a fixed order: of products of factors over time, and of what parts of a state give to inputs.
 
 use super::Cuda;
 use super::driver::{Arguments, Buffer, Grid};
@@ -7,87 +7,63 @@ use super::kernels::{THREADS, suffix};
 use crate::error::Result;
 use crate::scalar::Real;
 
+/// For each of so many sums where in a row its summands are: those of sum `j` at `places[from[j]..from[j + 1]]`.
+#[derive(Debug)]
+pub(super) struct Summands {
+    from: Buffer,
+    places: Buffer,
+    sums: usize,
+}
+
 impl Cuda {
-    /// The sums of `products` of factors over `rows` rows of `width`.
+    /// Where the factors of products are in a row.
+    pub(super) fn upload_products(&self, products: &[Product]) -> Result<Buffer> {
+        let pairs: Vec<u32> =
+            products.iter().flat_map(|product| [product.left, product.right]).collect();
+        self.device.upload(&pairs)
+    }
+
+    /// Adds to `totals`, in double precision, the sums of `count` products of factors over `rows` rows of `width`: of blocks with `longest`
+    /// rows each those that are `used`, or all.
     pub(super) fn sum_products<R: Real>(
         &self,
         factors: &Buffer,
         rows: usize,
         width: usize,
-        products: &[Product],
-    ) -> Result<Vec<f64>> {
+        (listed, count): (&Buffer, usize),
+        used: Option<(&Buffer, usize)>,
+        totals: &Buffer,
+    ) -> Result<()> {
         /// Rows that a thread sums.
         const SLICE: usize = 512;
-        let pairs: Vec<u32> =
-            products.iter().flat_map(|product| [product.left, product.right]).collect();
-        let listed = self.device.upload(&pairs)?;
-        let count = products.len();
         let slices = rows.div_ceil(SLICE).min(1 << 15);
         let slice = rows.div_ceil(slices.max(1));
         let sums = self.device.allocate(slices * count * 8)?;
-        let totals = self.device.allocate(count * 8)?;
         let module = self.modules.products()?;
-        let name = if R::SINGLE { "sum_products_f32" } else { "sum_products_f64" };
+        let name = format!("sum_products_{}", suffix::<R>());
         let arguments = Arguments::default()
             .buffer(factors)
             .word(rows as u64)
             .word(width as u64)
-            .buffer(&listed)
+            .buffer(listed)
             .word(count as u64)
             .word(slice as u64)
-            .buffer(&sums);
+            .buffer(&sums)
+            .word(used.map_or(0, |(used, _)| used.address()))
+            .word(used.map_or(1, |(_, longest)| longest as u64));
         // SAFETY: the arguments of the kernel; all factors are within a row.
-        unsafe { module.launch(name, Grid::over(count, THREADS, slices), &arguments) }?;
+        unsafe { module.launch(&name, Grid::over(count, THREADS, slices), &arguments) }?;
         let arguments = Arguments::default()
             .buffer(&sums)
             .word(slices as u64)
             .word(count as u64)
-            .buffer(&totals);
+            .buffer(totals);
         // SAFETY: the arguments of the kernel.
-        unsafe { module.launch("sum_slices", Grid::over(count, THREADS, 1), &arguments) }?;
-        let mut found = vec![0.0f64; count];
-        totals.read(0, &mut found)?;
-        Ok(found)
+        unsafe { module.launch("sum_slices", Grid::over(count, THREADS, 1), &arguments) }
     }
 
-    /// The sums over the parts of `[count, parts, width]`.
-    pub(super) fn sum_parts(
-        &self,
-        all: &Buffer,
-        count: usize,
-        parts: usize,
-        width: usize,
-    ) -> Result<Vec<f64>> {
-        let mut sums = vec![0.0f64; count * width];
-        if parts == 1 {
-            all.read(0, &mut sums)?;
-            return Ok(sums);
-        }
-        let out = self.device.allocate(count * width * 8)?;
-        let arguments = Arguments::default()
-            .buffer(all)
-            .word(count as u64)
-            .word(parts as u64)
-            .word(width as u64)
-            .buffer(&out);
-        let module = self.modules.products()?;
-        let grid = Grid::over(count * width, THREADS, 1);
-        // SAFETY: the arguments of the kernel.
-        unsafe { module.launch("sum_parts", grid, &arguments) }?;
-        out.read(0, &mut sums)?;
-        Ok(sums)
-    }
-
-    /// The sums of those numbers of each of `rows` rows of `width` that `summands` lists.
-    pub(super) fn sum_listed<R: Real>(
-        &self,
-        all: &Buffer,
-        rows: usize,
-        width: usize,
-        summands: &[Vec<u32>],
-    ) -> Result<Buffer> {
-        const WARP: usize = 32;
-        let count = summands.len();
+    /// Where the summands of each sum are in a row.
+    pub(super) fn upload_summands(&self, summands: &[Vec<u32>]) -> Result<Summands> {
         let mut from = vec![0u32];
         let mut places = Vec::new();
         for own in summands {
@@ -95,20 +71,40 @@ impl Cuda {
             from.push(places.len() as u32);
         }
         let (from, places) = (self.device.upload(&from)?, self.device.upload(&places)?);
-        let out = self.device.allocate(rows * count * size_of::<R>())?;
+        Ok(Summands { from, places, sums: summands.len() })
+    }
+
+    /// Adds to the rows `all` of the steps of blocks, or with `first` writes, the sums of those numbers of each of their rows of `width` in
+    /// `out` that `summands` lists. The first arguments of the kernel after `all` are `blocks`: how many, and which.
+    pub(super) fn add_listed<R: Real>(
+        &self,
+        all: &Buffer,
+        (blocks, chosen, count): (u64, u64, usize),
+        (out, rows, width): (&Buffer, usize, usize),
+        summands: &Summands,
+        first: bool,
+    ) -> Result<()> {
+        const WARP: usize = 32;
+        let Summands { from, places, sums } = summands;
+        let threads = count * rows * sums * WARP;
+        if threads == 0 {
+            return Ok(());
+        }
         let arguments = Arguments::default()
             .buffer(all)
-            .word(rows as u64)
-            .word(width as u64)
-            .buffer(&from)
-            .buffer(&places)
+            .word(blocks)
+            .word(chosen)
             .word(count as u64)
-            .buffer(&out);
-        let name = format!("sum_listed_{}", suffix::<R>());
+            .word(rows as u64)
+            .buffer(out)
+            .word(width as u64)
+            .buffer(from)
+            .buffer(places)
+            .word(*sums as u64)
+            .word(u64::from(first));
+        let name = format!("add_listed_{}", suffix::<R>());
         let module = self.modules.products()?;
-        let grid = Grid::over(rows * count * WARP, THREADS, 1);
-        // SAFETY: the arguments of the kernel; all places are within a row.
-        unsafe { module.launch(&name, grid, &arguments) }?;
-        Ok(out)
+        // SAFETY: the arguments of the kernel; blocks are within the trajectory, `out` has their rows, and all places are within one.
+        unsafe { module.launch(&name, Grid::over(threads, THREADS, 1), &arguments) }
     }
 }

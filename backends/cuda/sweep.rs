@@ -7,6 +7,7 @@ use super::driver::{Arguments, Buffer, Grid, Number};
 use super::kernels::{Kernels, THREADS, suffix};
 use super::maps::CudaMaps;
 use super::newton::Form;
+use super::programs::LARGEST_STATE;
 use super::trajectory::{CudaTrajectory, block_words, check_steps};
 use crate::backend::{Block, BlockSweep, Cost, LinearizeSettings, Linearized, Rolled, Sweep};
 use crate::dynamics::{Recurrence, Structure};
@@ -106,6 +107,10 @@ impl<D: Recurrence> Sweep<D> for Cuda {
         let form = Form::of(problem.state_dim(), structure, linearization);
         let steps = if self.fused && form.is_some() { FUSED } else { STAGED };
         self.chunk_steps.unwrap_or(steps)
+    }
+
+    fn largest_map(&self) -> usize {
+        LARGEST_STATE
     }
 
     fn cost(&self, problem: &Problem<'_, D>) -> Cost {

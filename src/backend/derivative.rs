@@ -1,6 +1,8 @@
 //! Derivatives of solutions, as backends take them.
 
+use super::borders::Borders;
 use super::{Backend, Block};
+use crate::cells::BuiltIn;
 use crate::error::Result;
 use crate::graph::adjoint::Adjoint;
 use crate::graph::tangent::Tangent;
@@ -22,6 +24,8 @@ pub struct Path<'a, R> {
     pub(crate) max_steps: usize,
     pub(crate) n: usize,
     pub(crate) m: usize,
+    /// The cell whose steps these are, if it is one that backends may know.
+    pub(crate) cell: Option<BuiltIn>,
     /// The identity of the problem that has these inputs, if they are just those.
     pub(crate) inputs_of: Option<u64>,
     /// The number under which a backend may keep the states.
@@ -35,10 +39,10 @@ impl<R> Path<'_, R> {
     }
 }
 
-/// What a sweep of derivatives over one block came to.
+/// What the first sweep of derivatives came to, of one block or of all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Swept {
-    /// Σ `|f(x_{t−1}) − x_t|` over steps and components, in the first sweep.
+    /// Σ `|f(x_{t−1}) − x_t|` over steps and components.
     pub difference: f64,
     /// Σ `|x_t|` over the same.
     pub magnitude: f64,
@@ -83,28 +87,56 @@ impl<'c, R: Real> StateCotangents<'c, R> {
     }
 }
 
-/// Cotangents as they accumulate over backward sweeps.
-#[derive(Clone, Debug, Default)]
-pub struct Pulled<R> {
-    /// `[B, T, m]`
-    pub(crate) inputs: Vec<R>,
-    /// `[p]`
-    pub(crate) params: Vec<f64>,
-    /// Size of the cotangents of the states in each tile, `[B, tiles]`.
-    pub(crate) sizes: Vec<R>,
-    /// Size below which a tile's cotangents count as zero.
-    pub(crate) floor: R,
+impl std::iter::Sum for Swept {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, swept| Self {
+            difference: sum.difference + swept.difference,
+            magnitude: sum.magnitude + swept.magnitude,
+        })
+    }
 }
 
-/// Tangents as they accumulate over forward sweeps.
+/// Where derivatives stand after the first sweep, and after others that a backend has done at once.
+#[derive(Clone, Debug)]
+pub struct Begun<'b, R> {
+    pub(crate) borders: Borders<'b, R>,
+    /// Of all blocks together.
+    pub(crate) swept: Swept,
+    /// Whether all derivatives were finite in the first sweep.
+    pub(crate) finite: bool,
+}
+
+/// What derivatives came to.
 #[derive(Clone, Debug, Default)]
-pub struct Pushed<R> {
-    /// `[B, T, n]`
-    pub(crate) states: Vec<R>,
-    /// Size of the tangents in each tile, `[B, tiles]`.
-    pub(crate) sizes: Vec<R>,
-    /// Size below which a tile's tangents count as zero.
-    pub(crate) floor: R,
+pub struct Collected<R> {
+    /// The cotangents of the inputs `[B, T, m]`, or the tangents of the states `[B, T, n]`.
+    pub(crate) rows: Vec<R>,
+    /// The cotangents of θ, `[p]`; none of tangents.
+    pub(crate) params: Vec<f64>,
+}
+
+/// Tangents of what a solution follows from.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenTangents<'t, R> {
+    /// `[B, n]`
+    pub(crate) initial: &'t [R],
+    /// `[p]`
+    pub(crate) params: &'t [R],
+    /// `B` × `[T_b, m]`
+    pub(crate) inputs: &'t [&'t [R]],
+}
+
+impl<R: Real> GivenTangents<'_, R> {
+    /// What comes in before each block, `[blocks, n]`.
+    pub(crate) fn borders(&self, blocks: &[Block], n: usize) -> Vec<R> {
+        let mut borders = vec![R::default(); blocks.len() * n];
+        for (border, block) in borders.chunks_exact_mut(n).zip(blocks) {
+            if block.start == 0 {
+                border.copy_from_slice(&self.initial[block.batch * n..][..n]);
+            }
+        }
+        borders
+    }
 }
 
 /// What a backend goes back over steps by.
@@ -115,6 +147,8 @@ pub enum AdjointForm {
     /// A program made from the graph, or what a cell has written by hand; factors that are components of state or input are
     /// read from there.
     Program,
+    /// What a cell has written by hand, of which the backend has kernels of its own.
+    Cell,
 }
 
 /// A backend that can take derivatives of solutions.
@@ -136,63 +170,82 @@ pub trait Differentiate<R: Real>: Backend {
         1024
     }
 
-    /// Takes a trajectory to where the backend keeps it.
+    /// Takes a trajectory to where the backend keeps it, with what the sweeps of derivatives along it add up.
     ///
     /// # Errors
     /// Device failure.
     #[doc(hidden)]
     fn track<'p>(&self, path: Path<'p, R>) -> Result<Self::Track<'p>>;
 
-    /// What it goes back over steps by.
+    /// What it goes back over the steps of a trajectory by.
     #[doc(hidden)]
-    fn adjoint_form(&self) -> AdjointForm {
+    fn adjoint_form(&self, path: &Path<'_, R>) -> AdjointForm {
+        let _ = path;
         AdjointForm::Graph
     }
 
-    /// Runs each block backwards from the cotangent in `borders` `[blocks, n]` that the block after it gives to its last
-    /// state, with `cotangents` of the states (none after the first sweep, which replaces what `pulled`
-    /// holds; later ones add). Replaces `borders` by what the block gives to the one before it: zero
-    /// where that is lost in rounding. Without `pulled`, does that alone.
+    /// The first sweep of cotangents: runs all `blocks`, which are in the order of sequences and time, backwards with `cotangents` of the
+    /// states, as if none came in at their ends.
     ///
     /// # Errors
     /// Device failure.
     #[doc(hidden)]
-    fn pull(
+    fn pull_first<'b>(
         &self,
         track: &mut Self::Track<'_>,
         adjoint: &Adjoint,
-        cotangents: Option<StateCotangents<'_, R>>,
-        blocks: &[Block],
-        borders: &mut [R],
-        pulled: Option<&mut Pulled<R>>,
-    ) -> Result<Vec<Swept>>;
+        cotangents: StateCotangents<'_, R>,
+        blocks: &'b [Block],
+    ) -> Result<Begun<'b, R>>;
 
-    /// Runs each block forwards from the tangent in `borders` `[blocks, n]` of the state before it, with tangents of θ
-    /// `[p]` and of the inputs `B` × `[T_b, m]` (none after the first sweep, which replaces what `pushed` holds; later
-    /// ones add). Replaces `borders` by the tangent of the block's last state: zero where that is lost in rounding.
-    /// Without `pushed`, does that alone.
+    /// Runs some of these blocks backwards once more, from the cotangents in `borders` `[blocks, n]` that come in at their ends, and adds what
+    /// comes of them. Replaces `borders` by what each block gives to the one before it: zero where that is lost in rounding.
+    /// Unless told to `record`, does that alone, and may be given a block many times.
     ///
     /// # Errors
     /// Device failure.
     #[doc(hidden)]
-    fn push(
+    fn pull_again(
+        &self,
+        track: &mut Self::Track<'_>,
+        adjoint: &Adjoint,
+        blocks: &[Block],
+        borders: &mut [R],
+        record: bool,
+    ) -> Result<()>;
+
+    /// The first sweep of tangents: runs all `blocks` forwards, the first of each sequence from the tangents of the initial states `[B, n]`,
+    /// the others from zero, with tangents of θ `[p]` and of the inputs `B` × `[T_b, m]`.
+    ///
+    /// # Errors
+    /// Device failure.
+    #[doc(hidden)]
+    fn push_first<'b>(
         &self,
         track: &mut Self::Track<'_>,
         tangent: &Tangent,
-        tangents: Option<(&[R], &[&[R]])>,
-        blocks: &[Block],
-        borders: &mut [R],
-        pushed: Option<&mut Pushed<R>>,
-    ) -> Result<Vec<Swept>>;
+        tangents: GivenTangents<'_, R>,
+        blocks: &'b [Block],
+    ) -> Result<Begun<'b, R>>;
 
-    /// Writes to `sums` what the sweeps have added up, to be called once at the end: the cotangents of the inputs or the tangents of
-    /// the states, `[B, T, ..]`, which a backend may leave out of [`Pulled`] and [`Pushed`] until then.
+    /// As [`pull_again`](Self::pull_again), forwards: from the tangents of the states before the blocks, to those of their last states.
     ///
     /// # Errors
     /// Device failure.
     #[doc(hidden)]
-    fn collect(&self, track: Self::Track<'_>, sums: &mut [R]) -> Result<()> {
-        let _ = (track, sums);
-        Ok(())
-    }
+    fn push_again(
+        &self,
+        track: &mut Self::Track<'_>,
+        tangent: &Tangent,
+        blocks: &[Block],
+        borders: &mut [R],
+        record: bool,
+    ) -> Result<()>;
+
+    /// What all sweeps have added up.
+    ///
+    /// # Errors
+    /// Device failure.
+    #[doc(hidden)]
+    fn collect(&self, track: Self::Track<'_>) -> Result<Collected<R>>;
 }

@@ -4,6 +4,7 @@
 //! stage over the whole trajectory, so that a backend can fuse what a stage does and never
 //! store Jacobians for all of time.
 
+mod borders;
 mod derivative;
 
 use crate::dynamics::{Recurrence, Structure};
@@ -13,7 +14,11 @@ use crate::solver::{Linearization, Tolerance};
 use ndarray::{Array3, ArrayView3};
 use std::fmt::Debug;
 
-pub use derivative::{AdjointForm, Differentiate, Path, Pulled, Pushed, StateCotangents, Swept};
+pub(crate) use borders::sweeps_until_lost;
+pub use borders::{Borders, Direction};
+pub use derivative::{
+    AdjointForm, Begun, Collected, Differentiate, GivenTangents, Path, StateCotangents, Swept,
+};
 
 /// A device. A handle is a value: nothing is global.
 pub trait Backend: Debug + Sync {
@@ -157,6 +162,11 @@ pub trait Sweep<D: Recurrence>: Backend {
     /// twice; the shorter, the more blocks are beside each other.
     fn block_per_memory(&self) -> usize {
         8
+    }
+
+    /// Components of the largest block of a Jacobian that it takes.
+    fn largest_map(&self) -> usize {
+        usize::MAX
     }
 
     /// What a step is expected to cost.

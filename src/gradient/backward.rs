@@ -1,8 +1,8 @@
 //! Cotangents.
 
-use super::borders::{Direction, close};
-use super::{Cotangents, Trajectory, floor};
-use crate::backend::{Block, Differentiate, Path, Pulled, StateCotangents, Swept};
+use super::borders::close;
+use super::{Cotangents, Trajectory};
+use crate::backend::{Block, Collected, Differentiate, Path, StateCotangents};
 use crate::error::{Error, Result};
 use crate::graph::adjoint::Adjoint;
 use crate::scalar::Real;
@@ -17,42 +17,27 @@ pub(super) fn vjp<R: Real, B: Differentiate<R>>(
     let path = &trajectory.path;
     let (batch, steps, n, m) = (path.steps.len(), path.max_steps, path.n, path.m);
     let mut initial = Array2::<R>::default((batch, n));
-    let mut pulled = Pulled {
-        inputs: vec![R::default(); batch * steps * m],
-        params: vec![0.0; path.params.len()],
-        sizes: vec![R::default(); batch * steps.div_ceil(Swept::TILE)],
-        floor: R::default(),
-    };
+    let mut found = Collected { rows: Vec::new(), params: vec![0.0; path.params.len()] };
     let blocks = trajectory.blocks(backend);
-    if !blocks.is_empty() && n > 0 {
+    if blocks.is_empty() || n == 0 {
+        found.rows = vec![R::default(); batch * steps * m];
+    } else {
         let mut track = backend.track(path.clone())?;
-        let mut borders = vec![R::default(); blocks.len() * n];
-        let swept = backend.pull(
-            &mut track,
-            adjoint,
-            Some(cotangents),
-            &blocks,
-            &mut borders,
-            Some(&mut pulled),
-        )?;
+        let begun = backend.pull_first(&mut track, adjoint, cotangents, &blocks)?;
         // A cotangent that is not finite shows in what it makes.
-        if !pulled.sizes.iter().all(|size| size.is_finite()) {
+        if !begun.finite {
             check_finite(path, cotangents)?;
         }
-        trajectory.check(&swept)?;
-        pulled.floor = floor(&pulled.sizes);
-        let handed = std::mem::take(&mut borders);
-        let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
-            let pulled = record.then_some(&mut pulled);
-            backend.pull(&mut track, adjoint, None, chosen, borders, pulled).map(drop)
-        };
-        let left = close(&blocks, batch, n, Direction::Backwards, &handed, sweep)?;
+        trajectory.check(begun.swept)?;
+        let left = close(begun.borders, |chosen: &[Block], borders: &mut [R], record: bool| {
+            backend.pull_again(&mut track, adjoint, chosen, borders, record)
+        })?;
         initial.iter_mut().zip(left).for_each(|(initial, left)| *initial = left);
-        backend.collect(track, &mut pulled.inputs)?;
+        found = backend.collect(track)?;
     }
-    let inputs = Array3::from_shape_vec((batch, steps, m), pulled.inputs)
+    let inputs = Array3::from_shape_vec((batch, steps, m), found.rows)
         .map_err(|_| Error::shape("inputs", "[B, T, m]", &[batch, steps, m]))?;
-    let params = pulled.params.into_iter().map(R::from_f64).collect::<Array1<R>>();
+    let params = found.params.into_iter().map(R::from_f64).collect::<Array1<R>>();
     Ok(Cotangents { params, inputs, initial_state: initial })
 }
 

@@ -1,6 +1,6 @@
 //! Handing derivatives from block to block until nothing is left over.
 
-use crate::backend::Block;
+use crate::backend::{Block, Borders, Direction, sweeps_until_lost};
 use crate::error::Result;
 use crate::scalar::Real;
 
@@ -8,96 +8,38 @@ use crate::scalar::Real;
 /// after the other.
 const COMPOSED: usize = 12;
 
-/// More sweeps than this over all blocks cost more than that.
-const MANY: f64 = 8.0;
-
-/// Which way derivatives go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Forwards,
-    Backwards,
-}
-
 /// Runs blocks on borders `[blocks, n]`, which it replaces by what each hands over. Without the flag it records
 /// nothing.
 pub(super) trait Sweeping<R>: FnMut(&[Block], &mut [R], bool) -> Result<()> {}
 impl<R, F: FnMut(&[Block], &mut [R], bool) -> Result<()>> Sweeping<R> for F {}
 
-/// Blocks, and what is to be given to each.
-struct Borders<'b, R> {
-    blocks: &'b [Block],
-    n: usize,
-    direction: Direction,
-    /// `[blocks, n]`
-    pending: Vec<R>,
-    /// What leaves each sequence at its end, `[B, n]`.
-    left_over: Vec<R>,
-}
-
-/// Hands on what each block had left over, `[blocks, n]`, until that is nothing. Returns what leaves each of the `batch`
-/// sequences at its end, `[B, n]`.
+/// Hands on what each block had left over until that is nothing. Returns what leaves each sequence at its end, `[B, n]`.
 pub(super) fn close<R: Real>(
-    blocks: &[Block],
-    batch: usize,
-    n: usize,
-    direction: Direction,
-    handed: &[R],
+    mut borders: Borders<'_, R>,
     mut sweep: impl Sweeping<R>,
 ) -> Result<Vec<R>> {
-    let zero = R::default();
-    let mut borders = Borders {
-        blocks,
-        n,
-        direction,
-        pending: vec![zero; blocks.len() * n],
-        left_over: vec![zero; batch * n],
-    };
-    for (place, border) in handed.chunks_exact(n).enumerate() {
-        borders.hand(place, border);
-    }
     let mut active = borders.active();
     let mut before = borders.largest();
-    while !active.is_empty() {
+    while !active.is_empty() && !borders.lasting {
         borders.run(&active, &mut sweep)?;
         active = borders.active();
         let now = borders.largest();
-        // Sweeps until what is left over would be lost in rounding. Not a number is no small one.
-        let more = R::EPSILON.to_f64().ln() / (now / before).ln();
+        borders.lasting = !active.is_empty() && sweeps_until_lost::<R>(before, now).is_none();
         before = now;
-        if active.is_empty() || (0.0..=MANY).contains(&more) {
-            continue;
-        }
-        let composed = n <= COMPOSED && active.len() > n + 2 && borders.compose(&mut sweep)?;
-        while !composed && !borders.active().is_empty() {
-            let front = borders.front();
-            borders.run(&front, &mut sweep)?;
-        }
-        break;
+    }
+    if active.is_empty() {
+        return Ok(borders.left_over);
+    }
+    let composed =
+        borders.n <= COMPOSED && active.len() > borders.n + 2 && borders.compose(&mut sweep)?;
+    while !composed && !borders.active().is_empty() {
+        let front = borders.front();
+        borders.run(&front, &mut sweep)?;
     }
     Ok(borders.left_over)
 }
 
 impl<R: Real> Borders<'_, R> {
-    /// Gives `border` to the block after `place` in the direction of the derivative.
-    fn hand(&mut self, place: usize, border: &[R]) {
-        let Block { batch, start, .. } = self.blocks[place];
-        let follows = |next: &Block| next.batch == batch && next.start > start;
-        let next = match self.direction {
-            Direction::Backwards => (start > 0).then(|| place - 1),
-            Direction::Forwards => {
-                self.blocks.get(place + 1).is_some_and(follows).then_some(place + 1)
-            }
-        };
-        let n = self.n;
-        let target = match next {
-            Some(next) => &mut self.pending[next * n..(next + 1) * n],
-            None => &mut self.left_over[batch * n..(batch + 1) * n],
-        };
-        for (target, &x) in target.iter_mut().zip(border) {
-            *target += x;
-        }
-    }
-
     /// The blocks to which something is to be given.
     fn active(&self) -> Vec<usize> {
         let given = |place: &usize| {
@@ -152,8 +94,8 @@ impl<R: Real> Borders<'_, R> {
             for border in column.chunks_exact_mut(n) {
                 border[j] = R::from_f64(1.0);
             }
-            sweep(self.blocks, column, false)?;
         }
+        sweep(&self.blocks.repeat(n), &mut columns, false)?;
         if !columns.iter().all(|x| x.is_finite()) {
             return Ok(false);
         }

@@ -1,8 +1,8 @@
 //! Tangents.
 
-use super::borders::{Direction, close};
-use super::{Tangents, Trajectory, floor};
-use crate::backend::{Block, Differentiate, Pushed, Swept};
+use super::borders::close;
+use super::{Tangents, Trajectory};
+use crate::backend::{Block, Differentiate, GivenTangents};
 use crate::error::{Error, Result};
 use crate::graph::tangent::Tangent;
 use crate::scalar::Real;
@@ -31,33 +31,20 @@ pub(super) fn jvp<R: Real, B: Differentiate<R>>(
         .enumerate()
         .map(|(b, &own)| &of_inputs[b * steps * m..(b * steps + own) * m])
         .collect();
-    let mut pushed = Pushed {
-        states: vec![R::default(); batch * steps * n],
-        sizes: vec![R::default(); batch * steps.div_ceil(Swept::TILE)],
-        floor: R::default(),
-    };
     let blocks = trajectory.blocks(backend);
-    if !blocks.is_empty() && n > 0 {
-        let mut borders = Vec::with_capacity(blocks.len() * n);
-        for block in &blocks {
-            match block.start {
-                0 => borders.extend(tangents.initial_state.row(block.batch)),
-                _ => borders.extend(std::iter::repeat_n(R::default(), n)),
-            }
-        }
+    let states = if blocks.is_empty() || n == 0 {
+        vec![R::default(); batch * steps * n]
+    } else {
+        let initial = contiguous(tangents.initial_state.view());
+        let given = GivenTangents { initial: &initial, params: &of_params, inputs: &of_inputs };
         let mut track = backend.track(path.clone())?;
-        let given = Some((&of_params[..], &of_inputs[..]));
-        let swept =
-            backend.push(&mut track, tangent, given, &blocks, &mut borders, Some(&mut pushed))?;
-        trajectory.check(&swept)?;
-        pushed.floor = floor(&pushed.sizes);
-        let sweep = |chosen: &[Block], borders: &mut [R], record: bool| {
-            let pushed = record.then_some(&mut pushed);
-            backend.push(&mut track, tangent, None, chosen, borders, pushed).map(drop)
-        };
-        close(&blocks, batch, n, Direction::Forwards, &borders, sweep)?;
-        backend.collect(track, &mut pushed.states)?;
-    }
-    Array3::from_shape_vec((batch, steps, n), pushed.states)
+        let begun = backend.push_first(&mut track, tangent, given, &blocks)?;
+        trajectory.check(begun.swept)?;
+        close(begun.borders, |chosen: &[Block], borders: &mut [R], record: bool| {
+            backend.push_again(&mut track, tangent, chosen, borders, record)
+        })?;
+        backend.collect(track)?.rows
+    };
+    Array3::from_shape_vec((batch, steps, n), states)
         .map_err(|_| Error::shape("states", "[B, T, n]", &[batch, steps, n]))
 }

@@ -196,7 +196,8 @@ impl<R: Real> Solution<R> {
     ) -> Result<Cotangents<R>> {
         let inputs = given_inputs(self, problem);
         let trajectory = Trajectory::of(self, problem, &inputs);
-        let adjoint = problem.derivatives.adjoint(problem.dynamics(), backend.adjoint_form())?;
+        let form = backend.adjoint_form(&trajectory.path);
+        let adjoint = problem.derivatives.adjoint(problem.dynamics(), form)?;
         let mut cotangents = backward::vjp(&trajectory, adjoint, cotangents, backend)?;
         if trajectory.path.m > problem.input_dim() {
             let own = cotangents.inputs.slice(s![.., .., ..problem.input_dim()]);
@@ -307,7 +308,7 @@ impl Derivatives {
                 let graph = self.graph(dynamics)?;
                 Ok(self.with_all_factors.get_or_init(|| Adjoint::with_all_factors(graph)))
             }
-            AdjointForm::Program => {
+            AdjointForm::Program | AdjointForm::Cell => {
                 if let Some(cell) = dynamics.by_hand() {
                     return Ok(self.by_hand.get_or_init(|| Adjoint::by_hand(cell)));
                 }
@@ -352,6 +353,7 @@ impl<'a, R: Real> Trajectory<'a, R> {
             max_steps: problem.max_steps(),
             n: problem.state_dim(),
             m: problem.input_dim() + unknowns,
+            cell: problem.dynamics().built_in(),
             inputs_of: (unknowns == 0).then(|| problem.graph_identity()),
             kept: solution.kept,
         };
@@ -374,11 +376,9 @@ impl<'a, R: Real> Trajectory<'a, R> {
     }
 
     /// Whether the step leads from each state to the next, as the first sweep saw it.
-    fn check(&self, swept: &[Swept]) -> Result<()> {
+    fn check(&self, Swept { difference, magnitude }: Swept) -> Result<()> {
         /// Relative difference that no tolerance explains.
         const ANOTHER: f64 = 1e-2;
-        let difference: f64 = swept.iter().map(|swept| swept.difference).sum();
-        let magnitude: f64 = swept.iter().map(|swept| swept.magnitude).sum();
         // Not a number is no agreement either.
         if difference <= ANOTHER * magnitude {
             return Ok(());
@@ -407,10 +407,4 @@ fn even(steps: &[usize], most: usize) -> Vec<Block> {
 
 fn not_of_this_problem(got: &str) -> Error {
     Error::setting("problem", "the one that the solution is of", got)
-}
-
-/// The size of a derivative below which it counts as zero: `ε²` of the largest.
-fn floor<R: Real>(sizes: &[R]) -> R {
-    let largest = sizes.iter().fold(0.0f64, |largest, size| largest.max(size.to_f64()));
-    R::from_f64(largest * R::EPSILON.to_f64() * R::EPSILON.to_f64())
 }

@@ -173,6 +173,7 @@ fn newton_pays<R: Real>(run: &Run<'_, R>, growth: f64, block: usize, gain: f64) 
         && log_growth < 2.0
         && newton_may_pay(1, gain)
         && newton_may_pay(size(), gain)
+        && size() <= run.stages.largest_map()
 }
 
 /// Whether a few sweeps with so many `tangents` cost less than the loop.

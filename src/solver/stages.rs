@@ -42,6 +42,8 @@ pub trait Stages<R: Real> {
     fn chunk_steps(&self, linearization: Linearization) -> usize;
     /// [`Sweep::block_per_memory`].
     fn block_per_memory(&self) -> usize;
+    /// [`Sweep::largest_map`].
+    fn largest_map(&self) -> usize;
     /// [`Sweep::cost`].
     fn cost(&self) -> Cost;
     /// [`Sweep::pilot_steps`].
@@ -249,6 +251,10 @@ impl<D: Recurrence, B: Sweep<D>> Stages<D::Real> for OnBackend<'_, '_, D, B> {
 
     fn block_per_memory(&self) -> usize {
         self.backend.block_per_memory()
+    }
+
+    fn largest_map(&self) -> usize {
+        self.backend.largest_map()
     }
 
     fn cost(&self) -> Cost {

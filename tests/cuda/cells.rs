@@ -56,6 +56,8 @@ fn blocks_of_cells_meet() {
     check_meeting(&Lstm::<f64>::random(1, 9, 1));
     check_meeting(&Gru::<f32>::random(2, 40, 1));
     check_meeting(&Lstm::<f32>::random(1, 35, 1));
+    check_meeting(&Gru::<f64>::random(1, 66, 1));
+    check_meeting(&Lem::<f32>::random(1, 34, 1).with_dt(0.5));
 }
 
 /// As many sequences as there are lanes, and so many that a thread for each is faster.
@@ -128,6 +130,35 @@ fn wide_cells_in_order() {
         check(&Elman::<f32>::random(m, n, 1), 5e-6);
         check(&Gru::<f32>::random(m, n, 1), 5e-6);
     }
+}
+
+/// Of more units than the registers of a block of threads hold weights for.
+#[test]
+fn large_cells_in_order() {
+    check(&Elman::<f32>::random(1, 130, 1), 5e-6);
+    check(&Elman::<f64>::random(0, 65, 1), 1e-14);
+    check(&Gru::<f32>::random(2, 150, 1), 5e-6);
+    check(&Gru::<f64>::random(3, 70, 1), 1e-14);
+    check(&Lstm::<f32>::random(2, 66, 1), 5e-6);
+    check(&Lstm::<f64>::random(0, 65, 1), 1e-14);
+    check(&Lem::<f32>::random(1, 90, 1), 5e-6);
+    check(&Lem::<f64>::random(2, 33, 1), 1e-14);
+}
+
+/// Differences that last, in more components than there are kernels for Newton's method for, leave the loop.
+#[test]
+fn auto_on_a_large_cell() {
+    let lem = Lem::<f32>::random(1, 70, 1).with_dt(1e-3);
+    let mut noise = Noise::new(3);
+    let inputs = Array2::from_shape_vec((1500, 1), noise.vec(1500, 1.0)).unwrap();
+    let x0 = Array2::zeros((1, 140));
+    let problem = Problem::new(&lem, x0.row(0), inputs.view()).unwrap();
+    let solution = Solver::auto().solve(&problem, &cuda()).unwrap();
+    let expected = Solver::sequential().solve(&problem, &Cpu::new()).unwrap();
+    let apart = difference(solution.states(), expected.states());
+    assert!(solution.converged() && apart <= 5e-6, "off by {apart:e}\n{}", solution.report());
+    let error = Solver::deer().solve(&problem, &cuda()).unwrap_err().to_string();
+    assert!(error.contains("at most 128") && error.contains("140"), "{error}");
 }
 
 sizes!(elman_in_order Elman);

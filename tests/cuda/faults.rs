@@ -7,7 +7,6 @@ use deer_solver::scalar::{Param, Scalar};
 use deer_solver::{Cuda, CudaFault, Dynamics, Error, Problem, Solver, diagnostics};
 use ndarray::{Array1, array};
 use std::error::Error as _;
-use std::process::Command;
 
 #[test]
 fn no_such_device_is_an_error() {
@@ -208,19 +207,9 @@ fn fault(result: Result<Cuda, Error>) -> CudaFault {
     cause(&error)
 }
 
-/// Runs the test `name` of this program, which is ignored otherwise, with another environment: on the emulated driver
-/// alone, which can be told what to lack.
+/// Runs one of the tests here with another environment.
 fn emulated(name: &str, variable: &str, value: &str) {
-    if !format!("{:?}", cuda()).contains("Emulated") {
-        return;
-    }
-    let program = std::env::current_exe().unwrap();
-    let mut command = Command::new(program);
-    command.args(["--ignored", "--exact", &format!("faults::{name}")]);
-    command.env(variable, value);
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    crate::emulated(&format!("faults::{name}"), variable, value);
 }
 
 #[test]

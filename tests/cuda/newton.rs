@@ -70,7 +70,7 @@ fn both<D: Dynamics>(
 }
 
 /// One launch and stages, and the loop, over blocks and damping.
-fn all_forms<D: Dynamics>(what: &str, dynamics: &D, lengths: &[usize]) {
+pub(crate) fn all_forms<D: Dynamics>(what: &str, dynamics: &D, lengths: &[usize]) {
     with_problem(dynamics, lengths, 11, |problem| {
         let expected = plain_loop(problem);
         assert!(expected.iter().any(|x| x.to_f64().abs() > 0.05), "{what}: nothing to compare");

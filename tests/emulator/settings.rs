@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) resident: Option<usize>,
     /// `EMULATED_CUDA_PROCESSORS`: multiprocessors, 4 unless told.
     pub(crate) processors: u32,
+    /// `EMULATED_CUDA_SPILLS`: bytes of local memory that the kernels of modules with constant memory are said to need, 0 unless told.
+    pub(crate) spills: usize,
     /// `EMULATED_CUDA_STATISTICS=1`: launches and instructions of each kernel on standard error at the end.
     pub(crate) statistics: bool,
     /// `EMULATED_CUDA_LAUNCHED`: a file to which the names of the kernels that were launched are appended at the end.
@@ -39,6 +41,7 @@ pub(crate) fn settings() -> &'static Settings {
         seed: number("SEED").unwrap_or(1),
         resident: number("RESIDENT").map(|blocks| blocks.max(1) as usize),
         processors: number("PROCESSORS").unwrap_or(4).max(1) as u32,
+        spills: number("SPILLS").unwrap_or(0) as usize,
         statistics: number("STATISTICS").unwrap_or(0) != 0,
         launched: std::env::var_os("EMULATED_CUDA_LAUNCHED").map(PathBuf::from),
     })

@@ -12,7 +12,8 @@ mod reverse;
 use super::walks::Walks;
 use super::{Cpu, tile};
 use crate::backend::{
-    AdjointForm, Block, Differentiate, Path, Pulled, Pushed, StateCotangents, Swept,
+    AdjointForm, Begun, Block, Borders, Collected, Differentiate, Direction, GivenTangents, Path,
+    StateCotangents, Swept,
 };
 use crate::error::Result;
 use crate::graph::adjoint::{Adjoint, Step};
@@ -146,33 +147,62 @@ fn pieces<'g, R>(
     pieces
 }
 
-impl<R: Real> Differentiate<R> for Cpu {
-    type Track<'p> = Path<'p, R>;
+/// A trajectory, and what sweeps along it add up.
+#[derive(Debug)]
+pub struct CpuTrack<'p, R> {
+    path: Path<'p, R>,
+    sums: Collected<R>,
+    /// Size of the derivatives in each tile, `[B, tiles]`.
+    sizes: Vec<R>,
+    /// Size below which a tile's derivatives count as zero.
+    floor: R,
+}
 
-    fn lanes(&self) -> usize {
-        2 * self.vector_width::<R>()
+impl<'p, R: Real> CpuTrack<'p, R> {
+    fn new(path: Path<'p, R>) -> Self {
+        let tiles = path.steps.len() * path.max_steps.div_ceil(STEPS);
+        let sizes = vec![R::default(); tiles];
+        Self { path, sums: Collected::default(), sizes, floor: R::default() }
     }
 
-    fn track<'p>(&self, path: Path<'p, R>) -> Result<Path<'p, R>> {
-        Ok(path)
+    /// Where derivatives stand after the first sweep.
+    fn begun<'b>(
+        &mut self,
+        blocks: &'b [Block],
+        direction: Direction,
+        handed: &[R],
+        swept: Vec<Swept>,
+    ) -> Begun<'b, R> {
+        let mut largest = 0.0f64;
+        let mut finite = true;
+        for size in &self.sizes {
+            largest = largest.max(size.to_f64());
+            finite &= size.is_finite();
+        }
+        // A derivative counts as zero below `ε²` of the largest.
+        self.floor = R::from_f64(largest * R::EPSILON.to_f64() * R::EPSILON.to_f64());
+        let Path { n, steps, .. } = self.path;
+        let borders = Borders::after(blocks, steps.len(), n, direction, handed);
+        Begun { borders, swept: swept.into_iter().sum(), finite }
     }
+}
 
-    fn adjoint_form(&self) -> AdjointForm {
-        AdjointForm::Program
-    }
-
-    fn pull(
+impl Cpu {
+    /// A sweep backwards: the first with `cotangents` of the states, later ones without.
+    fn pull<R: Real>(
         &self,
-        path: &mut Path<'_, R>,
+        track: &mut CpuTrack<'_, R>,
         adjoint: &Adjoint,
         cotangents: Option<StateCotangents<'_, R>>,
         blocks: &[Block],
         borders: &mut [R],
-        pulled: Option<&mut Pulled<R>>,
-    ) -> Result<Vec<Swept>> {
+        record: bool,
+    ) -> Vec<Swept> {
         /// Numbers that all tasks together may keep of θ's cotangent.
         const MOST: usize = 8 << 20;
         const TASKS: usize = 64;
+        let CpuTrack { path, sums, sizes, floor } = track;
+        let (path, floor) = (&*path, *floor);
         let Path { n, m, .. } = *path;
         let first = cotangents.is_some();
         let (given, repeated) = match cotangents {
@@ -186,11 +216,10 @@ impl<R: Real> Differentiate<R> for Cpu {
         };
         let mut swept = vec![Swept::default(); blocks.len()];
         let tiles = path.max_steps.div_ceil(STEPS);
-        let record = pulled.is_some();
-        let mut nothing = Pulled::default();
-        let pulled = pulled.unwrap_or(&mut nothing);
-        let mut inputs = pieces(&mut pulled.inputs, blocks, path.max_steps * m, m, 1).into_iter();
-        let mut sizes = pieces(&mut pulled.sizes, blocks, tiles, 1, STEPS).into_iter();
+        let inputs = record.then(|| pieces(&mut sums.rows, blocks, path.max_steps * m, m, 1));
+        let mut inputs = inputs.unwrap_or_default().into_iter();
+        let sizes = record.then(|| pieces(sizes, blocks, tiles, 1, STEPS));
+        let mut sizes = sizes.unwrap_or_default().into_iter();
         let mut lanes: Vec<PullLane<'_, R>> = Vec::with_capacity(blocks.len());
         let rest = borders.chunks_mut(n).zip(&mut swept);
         for (block, (border, swept)) in blocks.iter().zip(rest) {
@@ -206,11 +235,10 @@ impl<R: Real> Differentiate<R> for Cpu {
         }
         // The tasks follow from the problem alone, as does the order in which they are summed.
         let width = Differentiate::<R>::lanes(self);
-        let p = pulled.params.len();
+        let p = if record { sums.params.len() } else { 0 };
         let groups = blocks.len().div_ceil(width);
         let tasks = groups.min(TASKS).min((MOST / p.max(1)).max(1));
         let span = groups.div_ceil(tasks.max(1)).max(1) * width;
-        let floor = pulled.floor;
         let jobs: Vec<_> =
             lanes.chunks_mut(span).map(|groups| Mutex::new((groups, vec![0.0; p]))).collect();
         self.each(jobs.len(), &|index| {
@@ -231,35 +259,38 @@ impl<R: Real> Differentiate<R> for Cpu {
         });
         for job in jobs {
             let (_, params) = job.into_inner().unwrap_or_else(PoisonError::into_inner);
-            for (total, params) in pulled.params.iter_mut().zip(params) {
+            for (total, params) in sums.params.iter_mut().zip(params) {
                 *total += params;
             }
         }
-        Ok(swept)
+        swept
     }
 
-    fn push(
+    /// A sweep forwards: the first with `tangents`, later ones without.
+    fn push<R: Real>(
         &self,
-        path: &mut Path<'_, R>,
+        track: &mut CpuTrack<'_, R>,
         tangent: &Tangent,
-        tangents: Option<(&[R], &[&[R]])>,
+        tangents: Option<GivenTangents<'_, R>>,
         blocks: &[Block],
         borders: &mut [R],
-        pushed: Option<&mut Pushed<R>>,
-    ) -> Result<Vec<Swept>> {
+        record: bool,
+    ) -> Vec<Swept> {
+        let CpuTrack { path, sums, sizes, floor } = track;
+        let (path, floor) = (&*path, *floor);
         let Path { n, m, .. } = *path;
         let first = tangents.is_some();
         let zeros = vec![R::default(); path.params.len()];
-        let (of_params, of_inputs) = tangents.unwrap_or((&zeros, &[]));
+        let (of_params, of_inputs) =
+            tangents.map_or((&zeros[..], &[][..]), |given| (given.params, given.inputs));
         let program = &tangent.program;
         let table = program.table(path.params, of_params);
         let mut swept = vec![Swept::default(); blocks.len()];
         let tiles = path.max_steps.div_ceil(STEPS);
-        let record = pushed.is_some();
-        let mut nothing = Pushed::default();
-        let pushed = pushed.unwrap_or(&mut nothing);
-        let mut states = pieces(&mut pushed.states, blocks, path.max_steps * n, n, 1).into_iter();
-        let mut sizes = pieces(&mut pushed.sizes, blocks, tiles, 1, STEPS).into_iter();
+        let states = record.then(|| pieces(&mut sums.rows, blocks, path.max_steps * n, n, 1));
+        let mut states = states.unwrap_or_default().into_iter();
+        let sizes = record.then(|| pieces(sizes, blocks, tiles, 1, STEPS));
+        let mut sizes = sizes.unwrap_or_default().into_iter();
         let mut lanes: Vec<PushLane<'_, R>> = Vec::with_capacity(blocks.len());
         let rest = borders.chunks_mut(n).zip(&mut swept);
         for (block, (border, swept)) in blocks.iter().zip(rest) {
@@ -272,7 +303,6 @@ impl<R: Real> Differentiate<R> for Cpu {
             lanes.push(PushLane { stretch, inputs, states, sizes, border, swept });
         }
         let width = Differentiate::<R>::lanes(self);
-        let floor = pushed.floor;
         let jobs: Vec<_> = lanes.chunks_mut(width).map(Mutex::new).collect();
         self.each(jobs.len(), &|index| {
             let mut lanes = jobs[index].lock().unwrap_or_else(PoisonError::into_inner);
@@ -289,6 +319,79 @@ impl<R: Real> Differentiate<R> for Cpu {
         });
         drop(jobs);
         drop(lanes);
-        Ok(swept)
+        swept
+    }
+}
+
+impl<R: Real> Differentiate<R> for Cpu {
+    type Track<'p> = CpuTrack<'p, R>;
+
+    fn lanes(&self) -> usize {
+        2 * self.vector_width::<R>()
+    }
+
+    fn track<'p>(&self, path: Path<'p, R>) -> Result<CpuTrack<'p, R>> {
+        Ok(CpuTrack::new(path))
+    }
+
+    fn adjoint_form(&self, _: &Path<'_, R>) -> AdjointForm {
+        AdjointForm::Program
+    }
+
+    fn pull_first<'b>(
+        &self,
+        track: &mut CpuTrack<'_, R>,
+        adjoint: &Adjoint,
+        cotangents: StateCotangents<'_, R>,
+        blocks: &'b [Block],
+    ) -> Result<Begun<'b, R>> {
+        let Path { n, m, max_steps, steps, params, .. } = track.path;
+        track.sums.rows = vec![R::default(); steps.len() * max_steps * m];
+        track.sums.params = vec![0.0; params.len()];
+        let mut borders = vec![R::default(); blocks.len() * n];
+        let swept = self.pull(track, adjoint, Some(cotangents), blocks, &mut borders, true);
+        Ok(track.begun(blocks, Direction::Backwards, &borders, swept))
+    }
+
+    fn pull_again(
+        &self,
+        track: &mut CpuTrack<'_, R>,
+        adjoint: &Adjoint,
+        blocks: &[Block],
+        borders: &mut [R],
+        record: bool,
+    ) -> Result<()> {
+        self.pull(track, adjoint, None, blocks, borders, record);
+        Ok(())
+    }
+
+    fn push_first<'b>(
+        &self,
+        track: &mut CpuTrack<'_, R>,
+        tangent: &Tangent,
+        tangents: GivenTangents<'_, R>,
+        blocks: &'b [Block],
+    ) -> Result<Begun<'b, R>> {
+        let Path { n, max_steps, steps, .. } = track.path;
+        track.sums.rows = vec![R::default(); steps.len() * max_steps * n];
+        let mut borders = tangents.borders(blocks, n);
+        let swept = self.push(track, tangent, Some(tangents), blocks, &mut borders, true);
+        Ok(track.begun(blocks, Direction::Forwards, &borders, swept))
+    }
+
+    fn push_again(
+        &self,
+        track: &mut CpuTrack<'_, R>,
+        tangent: &Tangent,
+        blocks: &[Block],
+        borders: &mut [R],
+        record: bool,
+    ) -> Result<()> {
+        self.push(track, tangent, None, blocks, borders, record);
+        Ok(())
+    }
+
+    fn collect(&self, track: CpuTrack<'_, R>) -> Result<Collected<R>> {
+        Ok(track.sums)
     }
 }

@@ -37,6 +37,11 @@ unsafe extern "C" {
         module: CUmodule,
         name: *const c_char,
     ) -> c_int;
+    pub(super) fn cuFuncGetAttribute(
+        value: *mut c_int,
+        attribute: c_int,
+        function: CUfunction,
+    ) -> c_int;
     pub(super) fn cuModuleGetGlobal_v2(
         address: *mut CUdeviceptr,
         bytes: *mut usize,

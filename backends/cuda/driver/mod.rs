@@ -46,6 +46,8 @@ fn checked<T>(result: CudaResult<T>, operation: impl fmt::Display) -> Result<T> 
 pub(super) struct Device {
     name: String,
     processors: usize,
+    /// Bytes.
+    memory: usize,
     /// Bytes copied to it.
     copied: AtomicU64,
     // Before the context, so that they go first.
@@ -107,6 +109,7 @@ impl Device {
         Ok(Arc::new(Self {
             name,
             processors: processors.max(1) as usize,
+            memory,
             copied: AtomicU64::new(0),
             spare: Mutex::new(Spare::of(memory)),
             stage: Mutex::new(None),
@@ -127,6 +130,11 @@ impl Device {
     /// Multiprocessors.
     pub(super) fn processors(&self) -> usize {
         self.processors
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Makes the context that of this thread.

@@ -5,7 +5,7 @@ use super::calls::succeeded;
 use super::memory::{Buffer, Plain, bytes_of};
 use super::{Device, calls, check};
 use crate::error::{Error, Result};
-use cust::sys::CUmodule;
+use cust::sys::{CUfunction, CUmodule};
 use std::ffi::{CString, c_int, c_uint, c_void};
 use std::fmt;
 use std::sync::Arc;
@@ -81,12 +81,14 @@ pub(in crate::backends::cuda) struct Grid {
     pub(in crate::backends::cuda) blocks: [usize; 2],
     /// Threads of a block.
     pub(in crate::backends::cuda) threads: usize,
+    /// Bytes of shared memory that a block has besides what the kernel declares.
+    pub(in crate::backends::cuda) shared: usize,
 }
 
 impl Grid {
     /// Blocks of `threads` for at least `count` threads, in `rows` rows.
     pub(in crate::backends::cuda) fn over(count: usize, threads: usize, rows: usize) -> Self {
-        Self { blocks: [count.div_ceil(threads), rows], threads }
+        Self { blocks: [count.div_ceil(threads), rows], threads, shared: 0 }
     }
 
     /// The blocks in the two directions, if a launch can have as many.
@@ -133,6 +135,30 @@ impl Arguments {
 }
 
 impl Program {
+    /// A kernel of the module.
+    fn function(&self, kernel: &str, operation: &str) -> Result<CUfunction> {
+        let name = CString::new(kernel).unwrap_or_default();
+        let mut function = std::ptr::null_mut();
+        // SAFETY: the module lives as long as `self`; the name ends with a zero.
+        let code =
+            unsafe { calls::cuModuleGetFunction(&raw mut function, self.module, name.as_ptr()) };
+        check(code, operation)?;
+        Ok(function)
+    }
+
+    /// Bytes that each thread of a kernel keeps in local memory.
+    pub(in crate::backends::cuda) fn local_bytes(&self, kernel: &str) -> Result<usize> {
+        const LOCAL_SIZE_BYTES: c_int = 3;
+        let operation = format!("looking at `{kernel}`");
+        self.device.enter(&operation)?;
+        let function = self.function(kernel, &operation)?;
+        let mut bytes = 0;
+        // SAFETY: the function is of a module that lives as long as `self`, and the pointer is to a live number.
+        let code = unsafe { calls::cuFuncGetAttribute(&raw mut bytes, LOCAL_SIZE_BYTES, function) };
+        check(code, &operation)?;
+        Ok(usize::try_from(bytes).unwrap_or(0))
+    }
+
     /// Launches a kernel: it runs after all that was asked for before.
     ///
     /// # Safety
@@ -150,12 +176,7 @@ impl Program {
         let operation = format!("launching `{kernel}`");
         self.device.enter(&operation)?;
         let [across, rows] = grid.sides().map_err(|fault| fault.during(&operation))?;
-        let name = CString::new(kernel).unwrap_or_default();
-        let mut function = std::ptr::null_mut();
-        // SAFETY: the module lives as long as `self`; the name ends with a zero.
-        let code =
-            unsafe { calls::cuModuleGetFunction(&raw mut function, self.module, name.as_ptr()) };
-        check(code, &operation)?;
+        let function = self.function(kernel, &operation)?;
         let mut words = arguments.words.clone();
         let mut places: Vec<*mut c_void> =
             arguments.starts.iter().map(|&start| words[start..].as_mut_ptr().cast()).collect();
@@ -170,7 +191,7 @@ impl Program {
                     grid.threads as c_uint,
                     1,
                     1,
-                    0,
+                    grid.shared as c_uint,
                     self.device.stream.as_inner(),
                     places.as_mut_ptr(),
                     std::ptr::null_mut(),

@@ -5,7 +5,6 @@
 
 use super::functions::{call, named};
 use super::groups::{Bases, Groups, Place, Theta};
-use super::{PARAMS, TANGENTS};
 use crate::graph::{Binary, Graph, Id, Op, Unary};
 use std::fmt::Write;
 
@@ -74,7 +73,7 @@ pub(super) enum Seeds<'t> {
     /// Registers `{name}{column · n + i}`: those of the outputs or of the state.
     Columns(&'t str),
     /// Those of the state in registers `{state}{i}`, those of the inputs where the register `inputs` points to, those
-    /// of θ in the variable [`TANGENTS`].
+    /// of θ where [`Groups::source`] says.
     All { state: &'t str, inputs: &'t str },
 }
 
@@ -96,7 +95,7 @@ pub(super) fn code(
     let groups = leaves.groups;
     let mut writer = Writer {
         precision,
-        theta: groups.theta,
+        theta: groups.source(false),
         bases: Bases::new("%cb"),
         body: String::new(),
         registers: 0,
@@ -125,7 +124,9 @@ pub(super) fn code(
                         } else if i < n + m {
                             writer.load(inputs, groups.inputs[i - n])
                         } else {
-                            writer.load(TANGENTS, groups.thetas[i - n - m])
+                            let at = groups.thetas[i - n - m];
+                            let (space, array) = groups.source(true);
+                            writer.load_from(space, array, at)
                         }
                     }
                 },
@@ -137,7 +138,8 @@ pub(super) fn code(
                 Op::Param(k) if groups.theta == Theta::Registers => format!("%th{k}"),
                 // Loaded where it is used: of constant memory it is an operand like another.
                 Op::Param(k) => {
-                    let at = writer.bases.at(&mut writer.body, PARAMS, groups.thetas[k as usize]);
+                    let (_, array) = writer.theta;
+                    let at = writer.bases.at(&mut writer.body, array, groups.thetas[k as usize]);
                     format!("[{at}]")
                 }
                 _ => {
@@ -171,7 +173,8 @@ fn depend_on_seeds(graph: &Graph) -> Vec<bool> {
 
 struct Writer {
     precision: Precision,
-    theta: Theta,
+    /// The state space of θ, and the name of the array.
+    theta: (&'static str, &'static str),
     bases: Bases,
     body: String,
     registers: usize,
@@ -207,9 +210,13 @@ impl Writer {
 
     /// A number that does not change while the kernel runs, from the array at `root`.
     fn load(&mut self, root: &str, place: Place) -> String {
+        self.load_from("global.nc", root, place)
+    }
+
+    fn load_from(&mut self, space: &str, root: &str, place: Place) -> String {
         let register = self.register();
         let at = self.bases.at(&mut self.body, root, place);
-        self.line(format!("ld.global.nc.{} {register}, [{at}];", self.precision.name()));
+        self.line(format!("ld.{space}.{} {register}, [{at}];", self.precision.name()));
         register
     }
 
@@ -219,7 +226,7 @@ impl Writer {
             return operand.to_owned();
         }
         let register = self.register();
-        let space = if self.theta == Theta::Constant { "const" } else { "global.nc" };
+        let (space, _) = self.theta;
         self.line(format!("ld.{space}.{} {register}, {operand};", self.precision.name()));
         register
     }

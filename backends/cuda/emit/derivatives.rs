@@ -26,15 +26,53 @@ pub(in crate::backends::cuda) struct Pull {
     /// Outputs: the cotangents of the state `[n]` and of the input `[m]`, factors, the step's value `[n]`.
     pub(in crate::backends::cuda) graph: Graph,
     pub(in crate::backends::cuda) groups: Groups,
-    /// Where in a row the cotangents of the input go, and the factors.
+    /// Where in a row the cotangents of the input go.
     pub(in crate::backends::cuda) inputs: Vec<Place>,
-    pub(in crate::backends::cuda) factors: Vec<Place>,
+    pub(in crate::backends::cuda) factors: Factors,
+}
+
+/// What becomes of the factors of a step, whose products are contributions to the cotangents of θ.
+#[derive(Clone, Debug)]
+pub(in crate::backends::cuda) enum Factors {
+    /// Each is stored at its place in a row.
+    Stored(Vec<Place>),
+    /// Their products are added up in registers `%s0..`, and these to numbers in double precision at their places in a row.
+    Summed { products: Vec<Summand>, sums: Vec<Place> },
+}
+
+impl Factors {
+    /// Numbers of a part in a row.
+    pub(in crate::backends::cuda) fn len(&self) -> usize {
+        match self {
+            Self::Stored(places) | Self::Summed { sums: places, .. } => places.len(),
+        }
+    }
+}
+
+/// A product of two factors, by their numbers, for a sum.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backends::cuda) struct Summand {
+    pub(in crate::backends::cuda) left: usize,
+    /// None for 1.
+    pub(in crate::backends::cuda) right: Option<usize>,
+    pub(in crate::backends::cuda) sum: usize,
+}
+
+impl Pull {
+    /// The registers `%s`, which are 0 at first.
+    fn sums(&self) -> String {
+        let Factors::Summed { sums, .. } = &self.factors else { return String::new() };
+        let (kind, zero) = (self.precision.name(), self.precision.literal(0.0));
+        let clear = (0..sums.len()).map(|k| format!("mov.{kind} %s{k}, {zero};\n"));
+        format!(".reg .{kind} %s<{}>;\n", sums.len().max(1)) + &clear.collect::<String>()
+    }
 }
 
 /// `%x` and `%v`.
-fn registers(n: usize, precision: Precision, groups: &Groups) -> String {
+fn registers(n: usize, precision: Precision, groups: &Groups, with_tangents: bool) -> String {
     let kind = precision.name();
-    format!(".reg .{kind} %x<{n}>;\n.reg .{kind} %v<{n}>;\n") + &groups.registers(precision)
+    format!(".reg .{kind} %x<{n}>;\n.reg .{kind} %v<{n}>;\n")
+        + &groups.registers(precision, with_tangents)
 }
 
 /// The markers that both directions have; false for others.
@@ -54,6 +92,16 @@ fn column_marker(text: &mut Text<'_>, n: usize, marker: &str, operands: &[&str])
             for i in 0..n {
                 text.load("%n0", i);
                 text.line(format!("add.rn.$ %v{i}, %v{i}, %n0;"));
+            }
+        }
+        ("give_column", [at, add]) => {
+            text.address(at);
+            text.numbers(1);
+            text.predicates(1);
+            text.line(format!("setp.ne.u32 %q0, {add}, 0;"));
+            for i in 0..n {
+                let at = text.component(i);
+                text.add_to(&at, &format!("%v{i}"), "%q0", None);
             }
         }
         ("measure_column", [size]) => {
@@ -106,7 +154,9 @@ impl Markers for Push {
             return Some(text.finish());
         }
         match (marker, operands) {
-            ("registers", []) => return Some(registers(n, self.precision, &self.groups)),
+            ("registers", []) => {
+                return Some(registers(n, self.precision, &self.groups, self.all));
+            }
             ("push_step", [inputs, tangents]) => {
                 text.address(inputs);
                 text.line(".reg .u64 %du;");
@@ -154,8 +204,25 @@ impl Markers for Pull {
             return Some(text.finish());
         }
         match (marker, operands) {
-            ("registers", []) => return Some(registers(n, self.precision, &self.groups)),
-            ("pull_step", [inputs, of_inputs, factors, record]) => {
+            ("registers", []) => {
+                return Some(registers(n, self.precision, &self.groups, false) + &self.sums());
+            }
+            ("flush_sums", [at]) => {
+                let Factors::Summed { sums, .. } = &self.factors else {
+                    return Some(String::new());
+                };
+                text.address(at);
+                text.line(".reg .f64 %total;");
+                let mut bases = Bases::new("%rb");
+                for (k, &place) in sums.iter().enumerate() {
+                    let at = text.operand(&mut bases, "%at", place);
+                    text.line(format!("ld.global.f64 %total, [{at}];"));
+                    text.add_wide("%total", &format!("%s{k}"));
+                    text.line(format!("st.global.f64 [{at}], %total;"));
+                    text.line(format!("mov.$ %s{k}, 0$0;"));
+                }
+            }
+            ("pull_step", [inputs, of_inputs, factors, record, add]) => {
                 text.address(inputs);
                 let seeds = Seeds::Columns("%v");
                 let leaves = Leaves {
@@ -172,22 +239,36 @@ impl Markers for Pull {
                 let (of_state, rest) = outputs.split_at(n);
                 let (of_input, rest) = rest.split_at(m);
                 let (kept, values) = rest.split_at(rest.len() - n);
-                text.line(".reg .pred %record;");
-                text.line(".reg .u64 %to<2>;");
+                text.line(".reg .pred %record, %add;");
                 text.numbers(1);
                 text.line(format!("setp.ne.u32 %record, {record}, 0;"));
+                text.line(format!("setp.ne.and.u32 %add, {add}, 0, %record;"));
                 let mut bases = Bases::new("%rb");
-                let rows = [
-                    ("%to0", of_inputs, of_input, &self.inputs),
-                    ("%to1", factors, kept, &self.factors),
-                ];
-                for (row, to, values, places) in rows {
-                    text.line(format!("cvta.to.global.u64 {row}, {to};"));
-                    for (value, &place) in values.iter().zip(places) {
-                        let at = text.operand(&mut bases, row, place);
-                        // A constant must be in a register to be stored.
-                        text.line(format!("mov.$ %n0, {value};"));
-                        text.line(format!("@%record st.global.$ [{at}], %n0;"));
+                text.address_as("%to", of_inputs);
+                for (value, &place) in of_input.iter().zip(&self.inputs) {
+                    let at = text.operand(&mut bases, "%to", place);
+                    text.add_to(&at, value, "%add", Some("%record"));
+                }
+                match &self.factors {
+                    Factors::Stored(places) => {
+                        text.address_as("%row", factors);
+                        for (value, &place) in kept.iter().zip(places) {
+                            let at = text.operand(&mut bases, "%row", place);
+                            // A constant must be in a register to be stored.
+                            text.line(format!("mov.$ %n0, {value};"));
+                            text.line(format!("@%record st.global.$ [{at}], %n0;"));
+                        }
+                    }
+                    Factors::Summed { products, .. } => {
+                        for &Summand { left, right, sum } in products {
+                            let left = kept[left];
+                            text.line(match right {
+                                Some(right) => {
+                                    format!("fma.rn.$ %s{sum}, {left}, {}, %s{sum};", kept[right])
+                                }
+                                None => format!("add.rn.$ %s{sum}, %s{sum}, {left};"),
+                            });
+                        }
                     }
                 }
                 let sources = [values, of_state].concat();

@@ -4,10 +4,11 @@
 //! instructions: where a part's leaves are follows from its number, by a stride, or from a table where there is no stride.
 
 use super::code::Precision;
+use super::{PARAMS, TANGENTS};
 use crate::dynamics::Structure;
 use crate::graph::Leaves;
 use crate::graph::parts::{Kind, Member, Parts};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// The name of the variable that holds the places which are at no stride.
 const TABLE: &str = "places";
@@ -30,6 +31,19 @@ enum Base {
     Table(Vec<u32>),
 }
 
+/// The names of the arrays in shared memory that hold θ and its tangent.
+const SHARED: [&str; 2] = ["near", "near_tangent"];
+
+/// Where threads that have the whole state read θ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::backends::cuda) enum ReadFrom {
+    /// Constant memory, whose numbers are operands like registers; global memory beyond what it holds. The driver's compiler may load
+    /// more of them ahead than there are registers.
+    Constant,
+    /// Shared memory, in each step anew: a thread needs no registers for what it does not use at the moment.
+    Shared,
+}
+
 /// Where θ is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Theta {
@@ -39,6 +53,8 @@ pub(super) enum Theta {
     Global,
     /// In registers `%th0…`, since the kernel began.
     Registers,
+    /// In shared memory, since the kernel began.
+    Shared,
 }
 
 /// How a state is shared out among threads.
@@ -65,18 +81,24 @@ impl Groups {
         leaves: Leaves,
         precision: Precision,
         structure: Structure,
+        from: ReadFrom,
     ) -> Self {
-        /// Bytes of constant memory that θ may take.
+        /// Bytes of constant memory that θ may take, and of shared memory.
         const CONSTANT: usize = 60 << 10;
+        const SHARED: usize = 40 << 10;
         let bytes = precision.bytes();
         let (n, size) = (leaves.state, structure.block_size(leaves.state));
         let at = |number: usize| Place { base: None, offset: number * bytes };
-        let constant = leaves.params * bytes <= CONSTANT;
+        let theta = match (from, leaves.params * bytes) {
+            (ReadFrom::Shared, 1..=SHARED) => Theta::Shared,
+            (_, ..=CONSTANT) => Theta::Constant,
+            _ => Theta::Global,
+        };
         Self {
             count: 1,
             first: 0,
             params: leaves.params,
-            theta: if constant { Theta::Constant } else { Theta::Global },
+            theta,
             bases: Vec::new(),
             states: (0..n).map(at).collect(),
             inputs: (0..leaves.input).map(at).collect(),
@@ -127,6 +149,11 @@ impl Groups {
         Self { states, inputs, thetas, rows, ..groups }
     }
 
+    /// Bytes of θ, if it is in constant memory.
+    pub(in crate::backends::cuda) fn constant_bytes(&self, precision: Precision) -> usize {
+        if self.theta == Theta::Constant { self.params * precision.bytes() } else { 0 }
+    }
+
     /// Places for `count` numbers of each part in a row, those of a part's first number from `first` on.
     pub(in crate::backends::cuda) fn columns(
         &mut self,
@@ -168,8 +195,8 @@ impl Groups {
         Place { base: Some(known), offset }
     }
 
-    /// Declarations at the beginning of a kernel.
-    pub(super) fn registers(&self, precision: Precision) -> String {
+    /// Declarations at the beginning of a kernel, and what is to be done there before threads part.
+    pub(super) fn registers(&self, precision: Precision, with_tangents: bool) -> String {
         let mut text = String::new();
         if !self.bases.is_empty() {
             let _ = writeln!(text, ".reg .u64 %gs<{}>;", self.bases.len());
@@ -177,7 +204,48 @@ impl Groups {
         if self.theta == Theta::Registers && !self.thetas.is_empty() {
             let _ = writeln!(text, ".reg .{} %th<{}>;", precision.name(), self.thetas.len());
         }
+        if self.theta == Theta::Shared {
+            let _ = self.copy(&mut text, precision, PARAMS, SHARED[0]);
+            if with_tangents {
+                let _ = self.copy(&mut text, precision, TANGENTS, SHARED[1]);
+            }
+            text.push_str("bar.sync 0;\n");
+        }
         text
+    }
+
+    /// Has the threads of a block copy a variable's numbers, as many as θ has, to an array in shared memory.
+    fn copy(&self, text: &mut String, precision: Precision, from: &str, to: &str) -> fmt::Result {
+        let (kind, bytes, count) = (precision.name(), precision.bytes(), self.params);
+        writeln!(text, ".shared .align 8 .b8 {to}[{}];", count * bytes)?;
+        writeln!(
+            text,
+            "{{\n.reg .u32 %i, %all;\n.reg .u64 %from, %to, %at;\n.reg .pred %done;\n.reg .{kind} %value;\n\
+             mov.u32 %i, %tid.x;\n\
+             mov.u32 %all, %ntid.x;\n\
+             mov.u64 %from, {from};\n\
+             mov.u64 %to, {to};\n\
+             copy_{to}:\n\
+             setp.ge.u32 %done, %i, {count};\n\
+             @%done bra copied_{to};\n\
+             mad.wide.u32 %at, %i, {bytes}, %from;\n\
+             ld.global.{kind} %value, [%at];\n\
+             mad.wide.u32 %at, %i, {bytes}, %to;\n\
+             st.shared.{kind} [%at], %value;\n\
+             add.u32 %i, %i, %all;\n\
+             bra copy_{to};\n\
+             copied_{to}:\n}}"
+        )
+    }
+
+    /// The state space that θ is read from, and the name of its array there; with `tangent` of that of its tangent.
+    pub(super) fn source(&self, tangent: bool) -> (&'static str, &'static str) {
+        match (self.theta, tangent) {
+            (Theta::Shared, _) => ("volatile.shared", SHARED[usize::from(tangent)]),
+            (_, true) => ("global.nc", TANGENTS),
+            (Theta::Constant, false) => ("const", PARAMS),
+            (Theta::Global | Theta::Registers, false) => ("global.nc", PARAMS),
+        }
     }
 
     /// The tables, in global memory.
@@ -234,7 +302,7 @@ impl Groups {
         if self.theta == Theta::Registers {
             let mut bases = Bases::new("%wb");
             for (k, &place) in self.thetas.iter().enumerate() {
-                let at = bases.at(&mut text, super::PARAMS, place);
+                let at = bases.at(&mut text, PARAMS, place);
                 let kind = precision.name();
                 let _ = writeln!(text, "ld.global.nc.{kind} %th{k}, [{at}];");
             }

@@ -14,8 +14,8 @@ mod template;
 mod text;
 
 pub(super) use code::Precision;
-pub(super) use derivatives::{Pull, Push};
-pub(super) use groups::Groups;
+pub(super) use derivatives::{Factors, Pull, Push, Summand};
+pub(super) use groups::{Groups, ReadFrom};
 pub(super) use sweeps::{Columns, Step};
 pub(super) use template::splice;
 

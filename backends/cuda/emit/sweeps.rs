@@ -100,7 +100,7 @@ impl Step {
     fn registers(&self, columns: usize) -> String {
         let (n, kind) = (self.n(), self.precision.name());
         let mut text = format!(".reg .{kind} %x<{n}>;\n.reg .{kind} %size<{n}>;\n");
-        text.push_str(&self.groups.registers(self.precision));
+        text.push_str(&self.groups.registers(self.precision, false));
         if columns > 0 {
             let _ = writeln!(text, ".reg .{kind} %v<{}>;", columns * n);
         }

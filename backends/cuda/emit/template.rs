@@ -81,6 +81,7 @@ pub(in crate::backends::cuda) fn splice(template: &str, step: &impl Markers) -> 
 fn variables(step: &impl Markers) -> String {
     let groups = step.groups();
     let bytes = (groups.params * step.precision().bytes()).max(8);
+    // What is copied to shared memory comes from global memory.
     let space = if groups.theta == Theta::Constant { "const" } else { "global" };
     let mut text = format!(".visible .{space} .align 8 .b8 {PARAMS}[{bytes}];\n");
     if step.with_tangents() {

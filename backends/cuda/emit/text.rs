@@ -83,6 +83,16 @@ impl<'g> Text<'g> {
         self.line(format!("st.global.$ [{at}], {register};"));
     }
 
+    /// Stores `value` at `at`, or adds it to what is there where the predicate `add` holds: always, or where `when` does, which `add`
+    /// implies. Takes `%n0`.
+    pub(super) fn add_to(&mut self, at: &str, value: &str, add: &str, when: Option<&str>) {
+        let when = when.map_or_else(String::new, |when| format!("@{when} "));
+        self.line("mov.$ %n0, 0$0;");
+        self.line(format!("@{add} ld.global.$ %n0, [{at}];"));
+        self.line(format!("add.rn.$ %n0, %n0, {value};"));
+        self.line(format!("{when}st.global.$ [{at}], %n0;"));
+    }
+
     /// A double in the precision at hand.
     pub(super) fn rounded(&mut self, to: &str, from: &str) {
         match self.precision {

@@ -17,6 +17,13 @@ pub(super) fn find(driver: &Driver, function: usize) -> Result<&Function, Code> 
     driver.functions.get(&function).ok_or(Code::InvalidHandle)
 }
 
+/// What `EMULATED_CUDA_SPILLS` says of a kernel.
+fn spills(driver: &Driver, function: &Function) -> usize {
+    let module = driver.modules.get(&function.module);
+    let constant = module.is_some_and(|module| module.variables.values().any(|own| own.constant));
+    if constant { settings().spills } else { 0 }
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn cuFuncGetAttribute(value: *mut c_int, attribute: c_int, function: usize) -> c_int {
     in_context(|driver, _| {
@@ -26,7 +33,7 @@ extern "C" fn cuFuncGetAttribute(value: *mut c_int, attribute: c_int, function: 
             0 => kernel.max_threads as c_int,
             1 => kernel.shared_bytes as c_int,
             2 | 7 => 0,
-            3 => kernel.local_bytes as c_int,
+            3 => (kernel.local_bytes + spills(driver, function)) as c_int,
             4 => REGISTERS,
             5 => 70,
             6 => settings().capability as c_int,

@@ -1,0 +1,42 @@
+// What the sweeps of derivatives go along, and what they come to.
+#pragma once
+#include "block.cuh"
+
+// Steps for which one size is kept.
+enum : u32 { TILE = 16 };
+
+// A solved trajectory.
+struct Path {
+    const char *states, *inputs, *initial;
+    u64 state_bytes, input_bytes, max_steps;
+};
+
+// Rows of a block of time that are used: others are no numbers.
+struct Used {
+    u32 from, to;
+};
+
+struct Swept {
+    double difference, magnitude;
+};
+
+// A sweep over `count` blocks, those that `chosen` lists or all: `borders`, `noted`, `swept` are in the order of the sweep, `sizes`
+// [blocks, tiles] in that of all blocks.
+struct Sweep {
+    const Block *blocks;
+    const u32 *chosen;
+    u64 count;
+    char *borders;
+    const char *given;
+    char *out;
+    const double *sizes;
+    // What each part adds to a tile, [count, tiles, parts], where it is not lost in rounding.
+    double *noted;
+    u64 tiles, parts;
+    Swept *swept;
+    // Of a size these shares of the largest, and of what is there, are lost in rounding.
+    const double *largest;
+    double nothing, negligible;
+    // Whether it is the first, and whether more is kept than borders.
+    u64 first, record;
+};
