@@ -175,18 +175,29 @@ INLINE void pull(const Path &path, const Sweep &s, u64 rows, const R *params, u3
 #pragma unroll
     for (int k = 0; k < COEFFICIENTS; ++k) c[k] = on ? coefficients[((place * rows + t) * COEFFICIENTS + k) * n + unit] : R(0);
   };
-  R c[COEFFICIENTS] = {};
-  if (block.len > 0) coefficient(c, block.len - 1);
+  auto cotangents = [&](R(&own)[PARTS], u32 t) {
+#pragma unroll
+    for (int part = 0; part < PARTS; ++part) own[part] = s.first && on ? given[((u64)t * PARTS + part) * n + unit] : R(0);
+  };
+  R c[COEFFICIENTS] = {}, own_given[PARTS] = {};
+  if (block.len > 0) {
+    coefficient(c, block.len - 1);
+    cotangents(own_given, block.len - 1);
+  }
   u32 t = block.len;
 #pragma unroll 1
   while (t-- > 0) {
 #pragma unroll
     for (int part = 0; part < PARTS; ++part) {
-      if (s.first && on) v[part] = v[part] + given[((u64)t * PARTS + part) * n + unit];
+      v[part] = v[part] + own_given[part];
       size += (double)fabs(v[part]);
     }
-    R next[COEFFICIENTS] = {}, left[LEFTS];
-    if (t > 0) coefficient(next, t - 1);
+    // What the next step needs is on its way while this one is gone through.
+    R next[COEFFICIENTS] = {}, next_given[PARTS] = {}, left[LEFTS];
+    if (t > 0) {
+      coefficient(next, t - 1);
+      cotangents(next_given, t - 1);
+    }
     cell.step(v, c, left, exchange + (t % 2) * Unit::EXCHANGED * all, all, on);
     if (factors && on) {
 #pragma unroll
@@ -206,6 +217,8 @@ INLINE void pull(const Path &path, const Sweep &s, u64 rows, const R *params, u3
     }
 #pragma unroll
     for (int k = 0; k < COEFFICIENTS; ++k) c[k] = next[k];
+#pragma unroll
+    for (int part = 0; part < PARTS; ++part) own_given[part] = next_given[part];
   }
   if (!on) return;
 #pragma unroll

@@ -9,14 +9,16 @@
 #include "sweeps.cuh"
 
 // Rolls a block from x and stores its states; with `merge`, until it meets what is stored. Returns the steps.
-INLINE u32 roll_block(const Arguments &a, const Block &block, bool merge, double &met) {
+INLINE u32 roll_block(const Arguments &a, const Block block, bool merge, double &met) {
     char *x = a.states + block.state * a.state_bytes;
     const char *u = a.inputs + block.input * a.input_bytes;
     CLEAR_SIZES;
     met = 0.0;
     u32 t = 0, look = TILE;
+    if (block.len > 0) LOAD_INPUTS(u);
 #pragma unroll 1
     while (t < block.len) {
+        NEXT_INPUTS(t + 1 < block.len ? u + a.input_bytes : u);
         STEP(u);
         GROW_SIZES;
         if (++t == look) {

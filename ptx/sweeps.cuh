@@ -13,6 +13,10 @@
 #define GROW_SIZES asm volatile("@grow_sizes;" ::: "memory")
 // size = max(size * forgotten, |x|), without infinities
 #define FADE_SIZES asm volatile("@fade_sizes;" ::: "memory")
+// The inputs of the first step; then, before each step, those of the next one, so that they are there when it begins. Where there are many,
+// both do nothing, and a step reads its own.
+#define LOAD_INPUTS(u) asm volatile("@load_inputs %0;" ::"l"(u) : "memory")
+#define NEXT_INPUTS(u) asm volatile("@next_inputs %0;" ::"l"(u) : "memory")
 #define STEP(u) asm volatile("@step %0;" ::"l"(u) : "memory")
 // Whether x agrees with the state stored at `at`, and the largest difference.
 #define MEET(within, residual, at, atol, rtol) \
@@ -58,8 +62,10 @@ INLINE u32 linearize_chunk(const Arguments &a, const Block &chunk, const char *s
     CLEAR_SIZES;
     largest = 0.0;
     u32 converged = 1, inside = block;
+    LOAD_INPUTS(u);
 #pragma unroll 1
     for (u32 t = 1;; ++t) {
+        NEXT_INPUTS(t < chunk.len ? u + a.input_bytes : u);
         LINEAR_STEP(u);
         FADE_SIZES;
         const bool end = t == chunk.len, border = --inside == 0;
@@ -95,8 +101,10 @@ INLINE void replay_chunk(const Arguments &a, const Block &chunk, const char *old
     LOAD_STATE(old);
     LOAD_CHANGE(start);
     u32 inside = block;
+    LOAD_INPUTS(u);
 #pragma unroll 1
     for (u32 t = 1; t < chunk.len; ++t) {
+        NEXT_INPUTS(u + a.input_bytes);
         CHANGE_STEP(u);
         if (--inside == 0) {
             inside = block;

@@ -2,7 +2,7 @@
 
 use super::emit::{Factors, Groups, Precision, Pull, Push, ReadFrom, Summand, splice};
 use super::kernels::{derivatives, precision};
-use super::programs::{Made, of_parts, parts_in, parts_of};
+use super::programs::{LARGEST_STATE, Made, of_parts, parts_in, parts_of};
 use crate::dynamics::Structure;
 use crate::error::{Error, Result};
 use crate::graph::adjoint::{Adjoint, Right};
@@ -141,6 +141,18 @@ fn divided(value: &Graph) -> Option<Parts> {
     if parts == 1 { None } else { parts_in(value, structure, parts) }
 }
 
+/// An error for a state that a thread cannot hold.
+fn check_state(n: usize) -> Result<()> {
+    if n <= LARGEST_STATE {
+        return Ok(());
+    }
+    let expected = format!(
+        "at most {LARGEST_STATE} components that depend on each other for derivatives on `Cuda`, whose threads hold them in \
+         registers (use `Cpu`)"
+    );
+    Err(Error::setting("problem: state_dim", expected, n))
+}
+
 /// The graph of an adjoint.
 fn graph_of(adjoint: &Adjoint) -> Result<&Graph> {
     adjoint
@@ -156,6 +168,7 @@ pub(super) fn pulling<R: Real>(adjoint: &Adjoint, from: ReadFrom) -> Result<Made
     let outputs = graph.outputs().len();
     let template = derivatives("pull");
     let Some(parts) = divided(&graph.of_outputs(outputs - leaves.state..outputs)) else {
+        check_state(leaves.state)?;
         let mut groups = Groups::whole(leaves, precision, Structure::Dense, from);
         let summed = few(adjoint, precision);
         let (factors, columns) = kept(adjoint, &mut groups, 0, precision, summed);
@@ -219,6 +232,7 @@ pub(super) fn pushing<R: Real>(tangent: &Tangent, all: bool, from: ReadFrom) -> 
     let leaves = tangent.graph.leaves();
     let template = derivatives("push");
     let Some(parts) = divided(&tangent.graph.of_outputs(0..leaves.state)) else {
+        check_state(leaves.state)?;
         let graph = if all { &tangent.graph } else { &tangent.graph_in_state };
         let groups = Groups::whole(leaves, precision, Structure::Dense, from);
         let step = Push { precision, graph: graph.clone(), all, groups };

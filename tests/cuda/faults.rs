@@ -4,7 +4,7 @@ use crate::cuda;
 use crate::maps::{Kind, Map};
 use deer_solver::cells::Gru;
 use deer_solver::scalar::{Param, Scalar};
-use deer_solver::{Cuda, CudaFault, Dynamics, Error, Problem, Solver, diagnostics};
+use deer_solver::{Cuda, CudaFault, Dynamics, Error, Problem, Solver, Tangents, diagnostics};
 use ndarray::{Array1, array};
 use std::error::Error as _;
 
@@ -57,12 +57,23 @@ fn too_many_steps_are_an_error_before_anything_is_allocated() {
 
 #[test]
 fn a_state_too_large_for_a_thread_is_an_error() {
-    let gru = Gru::<f32>::random(1, 129, 0);
+    let expected = "problem: state_dim: expected at most 128";
+    let map = Map::<f32>::tanh(129, 0.9, 0);
     let x0 = Array1::zeros(129);
-    let inputs = ndarray::Array2::zeros((300, 1));
-    let problem = Problem::new(&gru, x0.view(), inputs.view()).unwrap();
+    let inputs = ndarray::Array2::zeros((300, map.input_dim()));
+    let problem = Problem::new(&map, x0.view(), inputs.view()).unwrap();
     let message = Solver::jacobi().solve(&problem, &cuda()).unwrap_err().to_string();
-    assert!(message.starts_with("problem: state_dim: expected at most 128"), "{message}");
+    assert!(message.starts_with(expected), "{message}");
+    // A cell of so many units has kernels for the loop and for cotangents, not for these.
+    let gru = Gru::<f32>::random(1, 129, 0);
+    let inputs = ndarray::Array2::zeros((30, 1));
+    let problem = Problem::new(&gru, x0.view(), inputs.view()).unwrap();
+    let message = Solver::deer().solve(&problem, &cuda()).unwrap_err().to_string();
+    assert!(message.starts_with(expected), "{message}");
+    let solution = Solver::sequential().solve(&problem, &cuda()).unwrap();
+    let direction = Tangents::zeros(&problem);
+    let message = solution.jvp(&problem, &direction, &cuda()).unwrap_err().to_string();
+    assert!(message.starts_with(expected), "{message}");
 }
 
 /// Two sums, of 66 components and of 65: blocks that no one size below 131 holds.

@@ -51,7 +51,7 @@ fn ptx_of_traced_steps_is_written() {
         write(
             "gru_8_f64",
             &Gru::<f64>::random(2, 8, 0),
-            &["deer", "newton", "newton_near", "pull"],
+            &["deer", "deer_near", "newton", "newton_near", "pull"],
         ),
         write("gru_12_f32", &Gru::<f32>::random(2, 12, 0), &["newton", "newton_near"]),
         write(
@@ -95,7 +95,7 @@ fn ptx_of_traced_steps_is_written() {
     ];
     // One of the steps has three kinds of parts, blocks have two.
     let expected = [
-        6, 6, 6, 6, 10, 10, 3, 10, 4, 2, 5, 1, 6, 6, 6, 6, 6, 1, 2, 1, 2, 6, 6, 6, 10, 6, 6, 6, 2,
+        6, 6, 6, 6, 10, 10, 3, 10, 5, 2, 5, 1, 6, 6, 6, 6, 6, 1, 2, 1, 2, 6, 6, 6, 10, 6, 6, 6, 2,
         2, 2, 2, 2, 2, 6, 12, 10, 3, 6, 6,
     ];
     assert_eq!(modules, expected);

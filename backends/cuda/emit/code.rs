@@ -61,6 +61,8 @@ pub(super) struct Leaves<'t> {
     pub(super) seeds: Seeds<'t>,
     /// A register with the address of the inputs.
     pub(super) inputs: &'t str,
+    /// Whether the inputs are in registers `%u…`.
+    pub(super) loaded: bool,
     /// Inputs after which there are unknowns, in registers `%z…`, if there are any.
     pub(super) unknowns: Option<usize>,
     /// Where they are there, and where θ is.
@@ -133,6 +135,7 @@ pub(super) fn code(
                 Op::Constant(x) => precision.literal(x),
                 Op::Input(i) => match leaves.unknowns.and_then(|m| (i as usize).checked_sub(m)) {
                     Some(unknown) => format!("%z{unknown}"),
+                    None if leaves.loaded => format!("%u{i}"),
                     None => writer.load(leaves.inputs, groups.inputs[i as usize]),
                 },
                 Op::Param(k) if groups.theta == Theta::Registers => format!("%th{k}"),

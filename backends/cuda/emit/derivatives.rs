@@ -169,6 +169,7 @@ impl Markers for Push {
                     state: "%x",
                     seeds,
                     inputs: "%at",
+                    loaded: false,
                     unknowns: None,
                     groups: &self.groups,
                 };
@@ -229,6 +230,7 @@ impl Markers for Pull {
                     state: "%x",
                     seeds,
                     inputs: "%at",
+                    loaded: false,
                     unknowns: None,
                     groups: &self.groups,
                 };

@@ -26,6 +26,7 @@ pub(super) fn solve(
             state: "%x",
             seeds: Seeds::Columns("%v"),
             inputs: "%at",
+            loaded: false,
             unknowns: Some(inputs),
             groups,
         };

@@ -104,12 +104,47 @@ impl Step {
         if columns > 0 {
             let _ = writeln!(text, ".reg .{kind} %v<{}>;", columns * n);
         }
+        if let inputs @ 1.. = self.inputs_ahead() {
+            let _ = writeln!(text, ".reg .{kind} %u<{inputs}>;\n.reg .{kind} %w<{inputs}>;");
+        }
         text
+    }
+
+    /// Inputs that are read before their step: all, or where there are many, or instructions that read them for themselves, none.
+    fn inputs_ahead(&self) -> usize {
+        /// Inputs that do not crowd a thread's registers.
+        const FEW: usize = 8;
+        let own = self.text.is_some() || self.equation.is_some();
+        if own || self.groups.inputs.len() > FEW { 0 } else { self.groups.inputs.len() }
+    }
+
+    /// Reads the inputs at `at` to registers of that name.
+    fn read_inputs(&self, text: &mut Text<'_>, name: &str, at: &str) {
+        text.address(at);
+        let mut bases = Bases::new("%rb");
+        for (j, &place) in self.groups.inputs[..self.inputs_ahead()].iter().enumerate() {
+            let at = text.operand(&mut bases, "%at", place);
+            text.line(format!("ld.global.nc.$ {name}{j}, [{at}];"));
+        }
+    }
+
+    /// On to the inputs that were read for the next step.
+    fn take_inputs(&self, text: &mut Text<'_>) {
+        for j in 0..self.inputs_ahead() {
+            text.line(format!("mov.$ %u{j}, %w{j};"));
+        }
     }
 
     fn leaves<'t>(&'t self, inputs: &'t str) -> Leaves<'t> {
         let unknowns = self.equation.as_ref().map(|equation| equation.guess.leaves().input);
-        Leaves { state: "%x", seeds: Seeds::Columns("%v"), inputs, unknowns, groups: &self.groups }
+        Leaves {
+            state: "%x",
+            seeds: Seeds::Columns("%v"),
+            inputs,
+            loaded: self.inputs_ahead() > 0,
+            unknowns,
+            groups: &self.groups,
+        }
     }
 
     /// The unknowns of the step with the inputs at `%at`, if there are any.
@@ -132,6 +167,7 @@ impl Step {
         let next: Vec<_> = made.outputs.iter().map(|copies| copies[0].as_str()).collect();
         let targets: Vec<_> = (0..self.n()).map(|i| format!("%x{i}")).collect();
         text.assign(&targets, &next);
+        self.take_inputs(text);
     }
 
     fn linear_step(&self, text: &mut Text<'_>, inputs: &str, columns: usize) {
@@ -163,6 +199,7 @@ impl Step {
         }
         let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
         text.assign(&targets, &sources);
+        self.take_inputs(text);
     }
 
     fn fade_sizes(&self, text: &mut Text<'_>) {
@@ -449,6 +486,8 @@ impl Markers for Step {
                 });
             }
             ("fade_sizes", []) => self.fade_sizes(&mut text),
+            ("load_inputs", [at]) => self.read_inputs(&mut text, "%u", at),
+            ("next_inputs", [at]) => self.read_inputs(&mut text, "%w", at),
             ("step", [at]) => self.step(&mut text, at),
             ("linear_step", [at]) => self.linear_step(&mut text, at, columns),
             ("change_step", [at]) => self.linear_step(&mut text, at, 1),
