@@ -129,18 +129,6 @@ template <class R, int N> struct Lem {
   }
 };
 
-// The sum of a number over a block of threads, in each of them: in each warp, then over the warps in their order.
-INLINE double sum_in_all(double x, double *warps) {
-#pragma unroll
-  for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(ALL, x, d);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = x;
-  __syncthreads();
-  double sum = 0.0;
-  for (u32 w = 0; w < blockDim.x / 32; ++w) sum += warps[w];
-  return sum;
-}
-
 // As `pull` of derivatives.cu. `coefficients` are those of cell_slopes.cu, for `rows` steps of each block; `factors` has rows of `width`,
 // the first numbers of which are the left factors; `used` says which of them are there. These are in the order of the sweep, or, if they
 // are `kept`, of all blocks.
@@ -149,7 +137,7 @@ INLINE void pull(const Path &path, const Sweep &s, u64 rows, const R *params, u3
                  Used *used, u64 kept) {
   using Unit = Cell<R, N>;
   enum : int { PARTS = Unit::PARTS, COEFFICIENTS = Unit::COEFFICIENTS, LEFTS = Unit::LEFTS };
-  __shared__ double warps[16];
+  __shared__ double warps[WARPS];
   // In two copies that take turns, so that one wait a step will do.
   R *exchange = reinterpret_cast<R *>(memory);
   const u64 i = blockIdx.x, own = s.chosen ? s.chosen[i] : i, place = kept ? own : i;

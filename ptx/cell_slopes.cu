@@ -172,18 +172,6 @@ template <class R> struct Lem {
   }
 };
 
-// The sum of a number over a block of threads, for thread 0: in each warp, then over the warps in their order.
-INLINE double sum_in_block(double x, double *warps) {
-#pragma unroll
-  for (int d = 16; d > 0; d /= 2) x += __shfl_down_sync(ALL, x, d);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = x;
-  __syncthreads();
-  double sum = 0.0;
-  for (u32 w = 0; w < blockDim.x / 32; ++w) sum += warps[w];
-  return sum;
-}
-
 // For `rows` steps of each block of the sweep its coefficients, [blocks, rows, COEFFICIENTS, n], and of its row of `width` factors the
 // right ones: those that are computed, the first n numbers of the state before, the input. `groups` blocks of threads share a block's rows.
 template <template <class> class Cell, class R>
@@ -191,7 +179,7 @@ INLINE void slopes(const Path &path, const Sweep &sweep, u64 rows, u64 groups, c
                    R *coefficients, R *factors, u64 width) {
   using Unit = Cell<R>;
   enum : int { PARTS = Unit::PARTS, COEFFICIENTS = Unit::COEFFICIENTS };
-  __shared__ double warps[32];
+  __shared__ double warps[WARPS];
   Steps<R> *x = reinterpret_cast<Steps<R> *>(memory), *u = x + n, *exchange = u + m;
   const u64 i = blockIdx.x / groups, own = sweep.chosen ? sweep.chosen[i] : i;
   const u32 from = (u32)(blockIdx.x % groups) * GROUP;
@@ -251,8 +239,8 @@ INLINE void slopes(const Path &path, const Sweep &sweep, u64 rows, u64 groups, c
     }
   }
   if (!sweep.first) return;
-  difference = sum_in_block(difference, warps);
-  magnitude = sum_in_block(magnitude, warps);
+  difference = sum_in_all(difference, warps);
+  magnitude = sum_in_all(magnitude, warps);
   if (threadIdx.x == 0) sweep.swept[blockIdx.x] = {difference, magnitude};
 }
 

@@ -40,3 +40,18 @@ struct Sweep {
     // Whether it is the first, and whether more is kept than borders.
     u64 first, record;
 };
+
+// Warps of the largest block of threads.
+enum : u32 { WARPS = 16 };
+
+// The sum of a number over a block of threads, in each of them: in each warp, then over the warps in their order.
+INLINE double sum_in_all(double x, double *warps) {
+#pragma unroll
+  for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(ALL, x, d);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = x;
+  __syncthreads();
+  double sum = 0.0;
+  for (u32 w = 0; w < blockDim.x / 32; ++w) sum += warps[w];
+  return sum;
+}
