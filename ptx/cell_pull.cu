@@ -55,7 +55,7 @@ template <class R, int N, int ROWS> struct Columns {
 //   step(v, c, left, x, width, on) from the cotangents of a unit those of its state before, and its left factors; x is shared memory for
 //                                  EXCHANGED · width numbers
 template <class R, int N> struct Elman {
-  enum : int { PARTS = 1, COEFFICIENTS = 1, LEFTS = 1, COMPUTED = 0, EXCHANGED = 1 };
+  enum : int { PARTS = 1, COEFFICIENTS = 1, LEFTS = 1, EXCHANGED = 1 };
   Columns<R, N, 1> hidden;
 
   __device__ __forceinline__ void load(const R *params, u32 m, u32 n, bool on) { hidden.load(params + (u64)n * m, n, on); }
@@ -68,7 +68,7 @@ template <class R, int N> struct Elman {
 };
 
 template <class R, int N> struct Gru {
-  enum : int { PARTS = 1, COEFFICIENTS = 5, LEFTS = 4, COMPUTED = 0, EXCHANGED = 3 };
+  enum : int { PARTS = 1, COEFFICIENTS = 5, LEFTS = 4, EXCHANGED = 3 };
   Columns<R, N, 3> hidden;
 
   __device__ __forceinline__ void load(const R *params, u32 m, u32 n, bool on) { hidden.load(params + 3 * (u64)n * m, n, on); }
@@ -84,7 +84,7 @@ template <class R, int N> struct Gru {
 };
 
 template <class R, int N> struct Lstm {
-  enum : int { PARTS = 2, COEFFICIENTS = 6, LEFTS = 4, COMPUTED = 0, EXCHANGED = 4 };
+  enum : int { PARTS = 2, COEFFICIENTS = 6, LEFTS = 4, EXCHANGED = 4 };
   Columns<R, N, 4> hidden;
 
   __device__ __forceinline__ void load(const R *params, u32 m, u32 n, bool on) { hidden.load(params + 4 * (u64)n * m, n, on); }
@@ -103,7 +103,7 @@ template <class R, int N> struct Lstm {
 };
 
 template <class R, int N> struct Lem {
-  enum : int { PARTS = 2, COEFFICIENTS = 6, LEFTS = 4, COMPUTED = 1, EXCHANGED = 4 };
+  enum : int { PARTS = 2, COEFFICIENTS = 6, LEFTS = 4, EXCHANGED = 4 };
   Columns<R, N, 3> of_y;
   Columns<R, N, 1> of_z;
 
@@ -223,8 +223,8 @@ INLINE void pull(const Path &path, const Sweep &s, u64 rows, const R *params, u3
   KERNEL(CELL, NAME##_16_f32, float, 16, 32) \
   KERNEL(CELL, NAME##_16_f64, double, 16, 32) \
   KERNEL(CELL, NAME##_32_f32, float, 32, 32) \
-  KERNEL(CELL, NAME##_any_f32, float, 0, 512) \
-  KERNEL(CELL, NAME##_any_f64, double, 0, 512)
+  KERNEL(CELL, NAME##_any_f32, float, 0, LARGEST) \
+  KERNEL(CELL, NAME##_any_f64, double, 0, LARGEST)
 SIZES(Elman, elman)
 SIZES(Gru, gru)
 SIZES(Lstm, lstm)

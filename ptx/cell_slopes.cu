@@ -2,7 +2,7 @@
 // what comes after, so that all steps are found at once. `pull` of cell_pull.cu goes back with them.
 //
 // A block of threads has GROUP steps beside each other, a unit in each thread, so that a weight that was read serves all of them. Weights
-// are read from matrices that were turned, for neighbours to read beside each other; states and inputs from shared memory.
+// are read from transposed matrices, for neighbours to read beside each other; states and inputs from shared memory.
 #include "derivatives.cuh"
 #include "math/exponential.cuh"
 
@@ -15,15 +15,15 @@ template <class R> struct Steps {
   R at[GROUP];
 };
 
-// sums[r] += row r of a unit, of so many `columns`, times x [columns, GROUP] in shared memory. `turned` is [columns, ROWS · n], at the unit.
+// sums[r] += row r of a unit, of so many `columns`, times x [columns, GROUP] in shared memory. `transposed` is [columns, ROWS · n], at the unit.
 template <int ROWS, class R>
-INLINE void add_product(Steps<R> (&sums)[ROWS], const R *turned, u32 n, const Steps<R> *x, u32 columns) {
+INLINE void add_product(Steps<R> (&sums)[ROWS], const R *transposed, u32 n, const Steps<R> *x, u32 columns) {
 #pragma unroll 2
   for (u32 k = 0; k < columns; ++k) {
     const Steps<R> now = x[k];
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) {
-      const R weight = turned[((u64)k * ROWS + r) * n];
+      const R weight = transposed[((u64)k * ROWS + r) * n];
 #pragma unroll
       for (u32 s = 0; s < GROUP; ++s) sums[r].at[s] = fma(weight, now.at[s], sums[r].at[s]);
     }
@@ -42,9 +42,9 @@ template <int ROWS, class R> INLINE void set(Steps<R> (&sums)[ROWS], const R *bi
 template <class R> INLINE R of_tanh(R value) { return fma(-value, value, R(1)); }
 template <class R> INLINE R of_logistic(R value) { return value * (R(1) - value); }
 
-// What a unit reads: its parameters, with all matrices turned; the inputs and the first n numbers of the state, of all steps.
+// What a unit reads: its parameters, with all matrices transposed; the inputs and the first n numbers of the state, of all steps.
 template <class R> struct Given {
-  const R *turned;
+  const R *transposed;
   u32 m, n;
   R dt;
   const Steps<R> *x, *u;
@@ -61,10 +61,10 @@ template <class R> struct Elman {
                                               Steps<R> (&c)[COEFFICIENTS], Steps<R> (&next)[PARTS]) {
     if (!on) return;
     const u64 m = g.m, n = g.n;
-    const R *hidden = g.turned + n * m + unit;
+    const R *hidden = g.transposed + n * m + unit;
     Steps<R> sums[1];
     set(sums, hidden + n * n, g.n);
-    add_product(sums, g.turned + unit, g.n, g.u, g.m);
+    add_product(sums, g.transposed + unit, g.n, g.u, g.m);
     add_product(sums, hidden, g.n, g.x, g.n);
 #pragma unroll
     for (u32 s = 0; s < GROUP; ++s) {
@@ -81,17 +81,18 @@ template <class R> struct Gru {
                                               Steps<R> (&c)[COEFFICIENTS], Steps<R> (&next)[PARTS]) {
     if (!on) return;
     const u64 m = g.m, n = g.n;
-    const R *hidden = g.turned + 3 * n * m + unit, *bias = hidden + 3 * n * n;
-    Steps<R> sums[3], of_n[1];
+    const R *hidden = g.transposed + 3 * n * m + unit, *bias = hidden + 3 * n * n;
+    Steps<R> sums[3];
     set(sums, bias, g.n);
-    add_product(sums, g.turned + unit, g.n, g.u, g.m);
-    of_n[0] = sums[2];
-    set(*reinterpret_cast<Steps<R>(*)[1]>(&sums[2]), bias + 3 * n, g.n);
+    add_product(sums, g.transposed + unit, g.n, g.u, g.m);
+    const Steps<R> of_n = sums[2];
+#pragma unroll
+    for (u32 s = 0; s < GROUP; ++s) sums[2].at[s] = bias[3 * n];
     add_product(sums, hidden, g.n, g.x, g.n);
 #pragma unroll
     for (u32 s = 0; s < GROUP; ++s) {
       const R h = x[0].at[s], hidden_n = sums[2].at[s], r = logistic(sums[0].at[s]), z = logistic(sums[1].at[s]);
-      const R fresh = hyperbolic_tangent(fma(r, hidden_n, of_n[0].at[s]));
+      const R fresh = hyperbolic_tangent(fma(r, hidden_n, of_n.at[s]));
       next[0].at[s] = fma(z, h - fresh, fresh);
       c[3].at[s] = (R(1) - z) * of_tanh(fresh);
       c[2].at[s] = c[3].at[s] * r;
@@ -109,10 +110,10 @@ template <class R> struct Lstm {
                                               Steps<R> (&c)[COEFFICIENTS], Steps<R> (&next)[PARTS]) {
     if (!on) return;
     const u64 m = g.m, n = g.n;
-    const R *hidden = g.turned + 4 * n * m + unit;
+    const R *hidden = g.transposed + 4 * n * m + unit;
     Steps<R> sums[4];
     set(sums, hidden + 4 * n * n, g.n);
-    add_product(sums, g.turned + unit, g.n, g.u, g.m);
+    add_product(sums, g.transposed + unit, g.n, g.u, g.m);
     add_product(sums, hidden, g.n, g.x, g.n);
 #pragma unroll
     for (u32 s = 0; s < GROUP; ++s) {
@@ -137,12 +138,12 @@ template <class R> struct Lem {
   static __device__ __forceinline__ void step(const Given<R> &g, u32 unit, bool on, const Steps<R> (&x)[PARTS],
                                               Steps<R> (&c)[COEFFICIENTS], Steps<R> (&next)[PARTS]) {
     const u64 m = g.m, n = g.n;
-    const R *bias = g.turned + 4 * n * m + unit, *of_y = bias + 4 * n, *of_z = of_y + 3 * n * n + 3 * n;
+    const R *bias = g.transposed + 4 * n * m + unit, *of_y = bias + 4 * n, *of_z = of_y + 3 * n * n + 3 * n;
     // Rows 1, 2, z, y of the input, and 1, 2, y of y.
     Steps<R> sums[4], y_sums[3], z_sums[1], rate[1];
     if (on) {
       set(sums, bias, g.n);
-      add_product(sums, g.turned + unit, g.n, g.u, g.m);
+      add_product(sums, g.transposed + unit, g.n, g.u, g.m);
       set(y_sums, of_y + 3 * n * n, g.n);
       add_product(y_sums, of_y, g.n, g.x, g.n);
 #pragma unroll
@@ -175,7 +176,7 @@ template <class R> struct Lem {
 // For `rows` steps of each block of the sweep its coefficients, [blocks, rows, COEFFICIENTS, n], and of its row of `width` factors the
 // right ones: those that are computed, the first n numbers of the state before, the input. `groups` blocks of threads share a block's rows.
 template <template <class> class Cell, class R>
-INLINE void slopes(const Path &path, const Sweep &sweep, u64 rows, u64 groups, const R *turned, u32 m, u32 n, double dt,
+INLINE void slopes(const Path &path, const Sweep &sweep, u64 rows, u64 groups, const R *transposed, u32 m, u32 n, double dt,
                    R *coefficients, R *factors, u64 width) {
   using Unit = Cell<R>;
   enum : int { PARTS = Unit::PARTS, COEFFICIENTS = Unit::COEFFICIENTS };
@@ -219,7 +220,7 @@ INLINE void slopes(const Path &path, const Sweep &sweep, u64 rows, u64 groups, c
 #pragma unroll
     for (u32 s = 0; s < GROUP; ++s) mine[part].at[s] = on && s < count ? before(from + s)[part * n + unit] : R(0);
   }
-  Unit::step(Given<R>{turned, m, n, R(dt), x, u, exchange}, unit, on, mine, c, next);
+  Unit::step(Given<R>{transposed, m, n, R(dt), x, u, exchange}, unit, on, mine, c, next);
   double difference = 0.0, magnitude = 0.0;
   if (on) {
 #pragma unroll
@@ -245,10 +246,10 @@ INLINE void slopes(const Path &path, const Sweep &sweep, u64 rows, u64 groups, c
 }
 
 #define KERNEL(CELL, NAME, R, PRECISION) \
-  extern "C" __global__ void __launch_bounds__(512, 1) slopes_##NAME##_##PRECISION( \
-      Path path, Sweep sweep, u64 rows, u64 groups, const R *turned, u32 m, u32 n, double dt, R *coefficients, R *factors, \
+  extern "C" __global__ void __launch_bounds__(LARGEST, 1) slopes_##NAME##_##PRECISION( \
+      Path path, Sweep sweep, u64 rows, u64 groups, const R *transposed, u32 m, u32 n, double dt, R *coefficients, R *factors, \
       u64 width) { \
-    slopes<CELL, R>(path, sweep, rows, groups, turned, m, n, dt, coefficients, factors, width); \
+    slopes<CELL, R>(path, sweep, rows, groups, transposed, m, n, dt, coefficients, factors, width); \
   }
 #define PRECISIONS(CELL, NAME) \
   KERNEL(CELL, NAME, float, f32) \

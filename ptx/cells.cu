@@ -1,7 +1,7 @@
 // The built-in cells, a unit in each thread: of up to 32 units with a warp for each block of time, of more with a block of threads.
 //
 // A thread of a warp has its rows of the weights of the state, in registers where they fit and else in shared memory; one of a block of
-// threads reads them in each step, from matrices that were turned, for neighbours to read beside each other. The state goes round through
+// threads reads them in each step, from transposed matrices, for neighbours to read beside each other. The state goes round through
 // shared memory. What a step needs of its input is there before the state is.
 #include "math/exponential.cuh"
 #include "task.cuh"
@@ -12,14 +12,14 @@ enum : int { LARGEST = 512 };
 
 // The threads that share a block of time.
 struct Warp {
-  enum : int { TEAMS = WARPS, TURNED = 0 };
+  enum : int { TEAMS = WARPS, TRANSPOSED = 0 };
   static __device__ __forceinline__ int lane() { return threadIdx.x % 32; }
   static __device__ __forceinline__ int number() { return threadIdx.x / 32; }
   static __device__ __forceinline__ void wait() { __syncwarp(); }
   static __device__ __forceinline__ bool all(bool holds) { return in_all_lanes(holds); }
 };
 struct Threads {
-  enum : int { TEAMS = 1, TURNED = 1 };
+  enum : int { TEAMS = 1, TRANSPOSED = 1 };
   static __device__ __forceinline__ int lane() { return threadIdx.x; }
   static __device__ __forceinline__ int number() { return 0; }
   static __device__ __forceinline__ void wait() { __syncthreads(); }
@@ -71,16 +71,16 @@ template <class R, int N, int ROWS> struct Rows {
   }
 };
 
-// Those in a matrix that was turned, [n, ROWS · n], in memory.
+// Those in a transposed matrix, [n, ROWS · n], in memory.
 template <class R, int ROWS> struct Rows<R, 0, ROWS> {
   enum : int { SHARED = 1 };
   const R *column;
   int n;
 
-  __device__ __forceinline__ void load(const R *turned, int units, R *) {
+  __device__ __forceinline__ void load(const R *transposed, int units, R *) {
     n = units;
     // Those without a unit read along.
-    column = turned + min(int(threadIdx.x), n - 1);
+    column = transposed + min(int(threadIdx.x), n - 1);
   }
 
   __device__ __forceinline__ void add_product(R (&sums)[ROWS], const R *x) const {
@@ -92,8 +92,8 @@ template <class R, int ROWS> struct Rows<R, 0, ROWS> {
   }
 };
 
-// bias + rows of W, [ROWS · n, m], times u; with TURNED of W as [m, ROWS · n].
-template <int TURNED, class R, int ROWS>
+// bias + rows of W, [ROWS · n, m], times u; with TRANSPOSED of W as [m, ROWS · n].
+template <int TRANSPOSED, class R, int ROWS>
 INLINE void input_sums(R (&sums)[ROWS], const R *weights, const R *bias, const R *u, int m, int n, int lane) {
   const bool on = lane < n;
 #pragma unroll
@@ -103,7 +103,7 @@ INLINE void input_sums(R (&sums)[ROWS], const R *weights, const R *bias, const R
   for (int k = 0; k < m; ++k) {
     const R input = u[k];
 #pragma unroll
-    for (int r = 0; r < ROWS; ++r) sums[r] = fma(weights[TURNED ? (u64(k) * ROWS + r) * n + lane : u64(r * n + lane) * m + k], input, sums[r]);
+    for (int r = 0; r < ROWS; ++r) sums[r] = fma(weights[TRANSPOSED ? (u64(k) * ROWS + r) * n + lane : u64(r * n + lane) * m + k], input, sums[r]);
   }
 }
 
@@ -220,7 +220,7 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R
     if (task.started && lane < units) task.started[place] = x[part];
   }
   R sums[Unit::ROWS];
-  input_sums<Team::TURNED>(sums, params, bias, u, int(m), units, lane);
+  input_sums<Team::TRANSPOSED>(sums, params, bias, u, int(m), units, lane);
   u32 t = 0;
 #pragma unroll 1
   while (t < block.len) {
@@ -229,7 +229,7 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R
     Team::wait();
     R next[Unit::ROWS];
     u += m;
-    if (t + 1 < block.len) input_sums<Team::TURNED>(next, params, bias, u, int(m), units, lane);
+    if (t + 1 < block.len) input_sums<Team::TRANSPOSED>(next, params, bias, u, int(m), units, lane);
     unit.step(x, sums, shared, MOST, R(dt));
     ++t;
     if (task.merge) {
@@ -268,8 +268,8 @@ INLINE void run(const Arguments &a, const Block *blocks, u64 count, const Task<R
   KERNEL(CELL, NAME, double, f64, 32)
 #define ANY(CELL, NAME, R, PRECISION) \
   extern "C" __global__ void __launch_bounds__(LARGEST, 1) run_any_##NAME##_##PRECISION( \
-      Arguments a, const Block *blocks, u64 count, Task<R> task, const R *turned, u32 m, u32 n, double dt) { \
-    run<CELL, R, 0>(a, blocks, count, task, turned, m, n, dt); \
+      Arguments a, const Block *blocks, u64 count, Task<R> task, const R *transposed, u32 m, u32 n, double dt) { \
+    run<CELL, R, 0>(a, blocks, count, task, transposed, m, n, dt); \
   }
 ANY(Elman, elman, float, f32)
 ANY(Elman, elman, double, f64)

@@ -41,8 +41,8 @@ struct Sweep {
     u64 first, record;
 };
 
-// Warps of the largest block of threads.
-enum : u32 { WARPS = 16 };
+// Threads of the largest block of them, and its warps.
+enum : u32 { LARGEST = 512, WARPS = LARGEST / 32 };
 
 // The sum of a number over a block of threads, in each of them: in each warp, then over the warps in their order.
 INLINE double sum_in_all(double x, double *warps) {

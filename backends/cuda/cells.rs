@@ -64,16 +64,16 @@ fn matrices(cell: BuiltIn, m: usize) -> Vec<[usize; 3]> {
 }
 
 /// The parameters of a cell of `m` inputs with all matrices transposed.
-pub(super) fn turned<R: Real>(cell: BuiltIn, m: usize, params: &[R]) -> Vec<R> {
-    let mut turned = params.to_vec();
+fn transposed<R: Real>(cell: BuiltIn, m: usize, params: &[R]) -> Vec<R> {
+    let mut transposed = params.to_vec();
     for [at, rows, columns] in matrices(cell, m) {
         for i in 0..rows {
             for j in 0..columns {
-                turned[at + j * rows + i] = params[at + i * columns + j];
+                transposed[at + j * rows + i] = params[at + i * columns + j];
             }
         }
     }
-    turned
+    transposed
 }
 
 /// Threads of a sequence.
@@ -87,13 +87,13 @@ pub(super) fn threads_of<R: Real>(cell: BuiltIn) -> usize {
     }
 }
 
-/// The parameters of a problem's cell on a device, as they are or `turned`.
+/// The parameters of a problem's cell on a device.
 #[derive(Debug)]
 pub(super) struct Weights {
     /// Of the parameters.
     identity: u64,
-    turned: bool,
-    all: Arc<Buffer>,
+    /// As they are, and with all matrices transposed; each since it was first asked for.
+    forms: [Option<Arc<Buffer>>; 2],
 }
 
 /// Blocks of time that a kernel of a cell rolls, besides where they are: as `ptx/task.cuh`. What is `None` is left out.
@@ -133,31 +133,28 @@ impl Cuda {
         cell.hidden < SMALLEST || cell.hidden < wide && blocks > many
     }
 
-    /// The parameters of a problem's cell; those of the last problem are there still.
-    fn weights<D: Recurrence>(
+    /// The parameters `params` of a cell of `m` inputs, known by their `identity`, as they are or with all matrices transposed; those of the
+    /// last problem are there still.
+    pub(super) fn weights<R: Real>(
         &self,
-        cell: BuiltIn,
-        problem: &Problem<'_, D>,
+        (cell, m): (BuiltIn, usize),
+        (identity, params): (u64, &[R]),
         transpose: bool,
     ) -> Result<Arc<Buffer>> {
-        let identity = problem.params_identity();
-        let last = || self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = last().as_ref()
-            && (known.identity, known.turned) == (identity, transpose)
-        {
-            return Ok(Arc::clone(&known.all));
+        let mut last = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match &mut *last {
+            Some(known) if known.identity == identity => known,
+            other => other.insert(Weights { identity, forms: [None, None] }),
+        };
+        let form = &mut known.forms[usize::from(transpose)];
+        if let Some(all) = form {
+            return Ok(Arc::clone(all));
         }
-        let params = problem.params();
-        let all = Arc::new(match transpose {
-            true => {
-                let turned = turned(cell, problem.input_dim(), params);
-                self.device.upload(Number::wrap(&turned))?
-            }
+        let all = match transpose {
+            true => self.device.upload(Number::wrap(&transposed(cell, m, params)))?,
             false => self.device.upload(Number::wrap(params))?,
-        });
-        let weights = Weights { identity, turned: transpose, all: Arc::clone(&all) };
-        *last() = Some(weights);
-        Ok(all)
+        };
+        Ok(Arc::clone(form.insert(Arc::new(all))))
     }
 
     /// Rolls `count` blocks with the kernel of `cell`; `given` are the arguments of sweeps, followed by the blocks.
@@ -171,7 +168,8 @@ impl Cuda {
     ) -> Result<()> {
         let name = name_of(cell.kind);
         let held = cell.hidden <= largest_held::<D::Real>(cell.kind);
-        let params = self.weights(cell, problem, !held)?;
+        let known = (problem.params_identity(), problem.params());
+        let params = self.weights((cell, problem.input_dim()), known, !held)?;
         let (inputs, units) = (problem.input_dim() as u64, cell.hidden as u64);
         let precision = suffix::<D::Real>();
         let at = |buffer: Option<&Buffer>| buffer.map_or(0, Buffer::address);

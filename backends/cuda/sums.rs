@@ -75,7 +75,8 @@ impl Cuda {
     }
 
     /// Adds to the rows `all` of the steps of blocks, or with `first` writes, the sums of those numbers of each of their rows of `width` in
-    /// `out` that `summands` lists. The first arguments of the kernel after `all` are `blocks`: how many, and which.
+    /// `out` that `summands` lists. Of the blocks there are the addresses of their list, and of
+    /// the numbers of those that are meant, or 0 for all; and how many.
     pub(super) fn add_listed<R: Real>(
         &self,
         all: &Buffer,

@@ -19,6 +19,8 @@ pub struct Path<'a, R> {
     /// `[B, T, n]`
     pub(crate) states: &'a [R],
     pub(crate) params: &'a [R],
+    /// The identity of these parameters.
+    pub(crate) params_of: u64,
     /// Of each sequence.
     pub(crate) steps: &'a [usize],
     pub(crate) max_steps: usize,

@@ -349,6 +349,7 @@ impl<'a, R: Real> Trajectory<'a, R> {
             inputs: inputs.iter().map(|inputs| &inputs[..]).collect(),
             states,
             params: problem.params(),
+            params_of: problem.params_identity(),
             steps: problem.sequences().all_steps(),
             max_steps: problem.max_steps(),
             n: problem.state_dim(),

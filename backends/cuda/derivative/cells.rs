@@ -1,8 +1,8 @@
 //! Cotangents of the built-in cells, by kernels that are there before the program runs: `ptx/cell_slopes.cu`, `ptx/cell_pull.cu`.
 
 use super::super::Cuda;
-use super::super::cells::{LARGEST, name_of, rows_of, turned};
-use super::super::driver::{Arguments, Buffer, Grid, Number};
+use super::super::cells::{LARGEST, name_of, rows_of};
+use super::super::driver::{Arguments, Buffer, Grid};
 use super::super::gradients::Layout;
 use super::super::kernels::{THREADS, suffix};
 use super::track::{CudaTrack, Pulled, Sums, Sweep, Told, Which};
@@ -10,6 +10,7 @@ use crate::backend::Path;
 use crate::cells::{BuiltIn, Kind};
 use crate::error::Result;
 use crate::scalar::Real;
+use std::sync::Arc;
 
 const WARP: usize = 32;
 /// Steps of a thread of `slopes`.
@@ -47,9 +48,9 @@ pub(super) fn fits<R: Real>(cell: BuiltIn, m: usize) -> bool {
 pub(super) struct PulledCell {
     cell: BuiltIn,
     m: usize,
-    params: Buffer,
+    params: Arc<Buffer>,
     /// The same with all matrices transposed.
-    turned: Buffer,
+    transposed: Arc<Buffer>,
     /// Numbers in a row of factors: the left ones, those that are computed, the part of the state that goes round, the inputs.
     width: usize,
     /// Those of all blocks, kept from sweep to sweep, if there is room for them.
@@ -72,12 +73,13 @@ impl PulledCell {
         sums: &Sums,
         layout: &Layout,
     ) -> Result<Self> {
-        let (m, params) = (path.m, path.params);
+        let m = path.m;
+        let weights = |transpose| cuda.weights((cell, m), (path.params_of, path.params), transpose);
         let mut made = Self {
             cell,
             m,
-            params: cuda.device.upload(Number::wrap(params))?,
-            turned: cuda.device.upload(Number::wrap(&turned(cell, m, params)))?,
+            params: weights(false)?,
+            transposed: weights(true)?,
             width: layout.factors,
             kept: None,
         };
@@ -139,7 +141,7 @@ impl PulledCell {
         (which, rows): (Which<'_>, &Rows),
     ) -> Result<()> {
         let sums = track.sums()?;
-        let Self { cell, m, params, turned, width, .. } = self;
+        let Self { cell, m, params, transposed, width, .. } = self;
         let (m, n, count) = (*m, cell.hidden, which.count);
         let bytes = size_of::<R>();
         let threads = n.next_multiple_of(WARP);
@@ -163,7 +165,7 @@ impl PulledCell {
             let kernel = format!("slopes_{name}_{precision}");
             let arguments = given()
                 .word(groups as u64)
-                .buffer(turned)
+                .buffer(transposed)
                 .word(m as u64)
                 .word(n as u64)
                 .number(cell.dt)
